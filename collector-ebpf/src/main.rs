@@ -1,0 +1,24 @@
+//! uidmeter's kernel programs.
+//!
+//! The kernel keeps exact books for every task; these programs add their growth to the row of the task's UID at
+//! each switch-out and at each sampling tick. They take no time stamps and look at no wakeups.
+//! Start with [`probes::sched_switch`], then [`drain`].
+#![no_std]
+#![no_main]
+
+mod drain;
+mod ledger;
+mod probes;
+mod settings;
+mod slots;
+mod task;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: the verifier refuses a program that could loop here.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,19 @@
+//! `iter/task`: gives every living task that has no ledger one. Read once at the start, after `task_newtask` is attached
+//! and before `sched_switch` is, and again whenever a ledger could not be made in time.
+
+use core::ffi::c_void;
+
+use crate::{ledger, task::Task};
+
+/// `ctx` is a `struct bpf_iter__task`: the pointer to the iterator's state, then the task (null at the end).
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+fn seed_ledgers(ctx: *mut c_void) -> i32 {
+    // SAFETY: the verifier knows the layout of the context and the type of what it holds.
+    let task = unsafe { *ctx.byte_add(8).cast::<*const u8>() };
+    if !task.is_null() {
+        // SAFETY: not null, and handed over by the kernel.
+        ledger::open(unsafe { Task::from_kernel(task) });
+    }
+    0
+}

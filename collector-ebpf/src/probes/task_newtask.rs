@@ -1,0 +1,18 @@
+//! `tp_btf/task_newtask`: every new task gets its ledger. Fires at the end of `copy_process`, outside the
+//! scheduler's locks and before the task first runs, so its books are still zero.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use collector_ebpf::layout::Setting;
+
+use super::task_argument;
+use crate::{ledger, settings::setting};
+
+#[btf_tracepoint(function = "task_newtask")]
+fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    if let Some(task) = task_argument(&ctx, setting(Setting::NewTaskArgument)) {
+        ledger::open(task);
+    }
+    #[cfg(feature = "debug-log")]
+    aya_log_ebpf::debug!(&ctx, "new task");
+    0
+}

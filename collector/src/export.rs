@@ -1,0 +1,1 @@
+//! From a published view to bytes on a socket.

@@ -1,0 +1,69 @@
+//! What is published after each reading, behind one atomic pointer: readers never lock and never wait for a tick.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    rates::Usage,
+    snapshot::{Owner, Snapshot},
+    source::Probe,
+    units::{Bytes, Uid},
+    users::Names,
+};
+
+/// Everything that can be told of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Grows by one with each view; two views of one generation are the same.
+    pub generation: u64,
+    /// Counters.
+    pub snapshot: Arc<Snapshot>,
+    /// Use over the last tick.
+    pub usage: Arc<Usage>,
+    /// Names of the users in `snapshot`.
+    pub names: Names,
+    /// The kernel programs.
+    pub probes: Arc<[Probe]>,
+    /// Kernel memory held by maps and programs.
+    pub kernel_memory: Bytes,
+    /// Most users that can have a row of their own.
+    pub user_slots: u32,
+}
+
+impl View {
+    /// Value of the `uid` label. Pseudo-users have a word where users have a number.
+    pub fn uid_label(owner: Owner) -> String {
+        match owner {
+            Owner::User(Uid(uid)) => uid.to_string(),
+            Owner::Kernel => "kernel".into(),
+            Owner::Overflow => "overflow".into(),
+        }
+    }
+
+    /// Value of the `user` label: the name, or the number while no name is known. Pseudo-users stand in brackets, as
+    /// `ps` shows kernel threads.
+    pub fn user_label(&self, owner: Owner) -> String {
+        match owner {
+            Owner::User(uid) => self.names.get(uid).map_or_else(|| uid.to_string(), |name| name.to_string()),
+            Owner::Kernel => "[kernel]".into(),
+            Owner::Overflow => "[overflow]".into(),
+        }
+    }
+}
+
+/// The place where the newest view is found.
+#[derive(Debug, Default)]
+pub struct Published(ArcSwap<View>);
+
+impl Published {
+    /// The newest view.
+    pub fn load(&self) -> Arc<View> {
+        self.0.load_full()
+    }
+
+    /// Replaces the view. Only the sampler does.
+    pub fn store(&self, view: Arc<View>) {
+        self.0.store(view);
+    }
+}
