@@ -56,25 +56,27 @@ pub fn bucket_of(ns: u64) -> usize {
         return BUCKETS - 1;
     }
     let log2 = opaque(63 - ns.leading_zeros());
-    // Never true; it lets the verifier know the range in which the table is read.
-    if log2 < LOWEST_LOG2 || log2 > LOWEST_LOG2 + MAX_OCTAVE {
+    // Never true; it tells the verifier in which range the table is read.
+    if log2 < LOWEST_LOG2 || log2 > LOWEST_LOG2 + OCTAVES {
         return BUCKETS - 1;
     }
     // An octave's bounds are not powers of two in nanoseconds: the estimate may be one octave high.
-    let mut octave = (log2 - LOWEST_LOG2) as usize;
-    if octave > 0 && ns <= BOUNDS_NS[octave * BUCKETS_PER_OCTAVE] {
-        octave -= 1;
+    let mut base = (log2 - LOWEST_LOG2) as usize * BUCKETS_PER_OCTAVE;
+    if ns <= bound(base) {
+        base = base.wrapping_sub(BUCKETS_PER_OCTAVE);
     }
-    if octave >= (BOUNDS - 1) / BUCKETS_PER_OCTAVE {
-        return BUCKETS - 1;
-    }
-    let base = octave * BUCKETS_PER_OCTAVE;
-    let half = if ns > BOUNDS_NS[base + 2] { 2 } else { 0 };
-    let quarter = if ns > BOUNDS_NS[base + half + 1] { 1 } else { 0 };
-    base + half + quarter + 1
+    let half = if ns > bound(base.wrapping_add(2)) { 2 } else { 0 };
+    let quarter = if ns > bound(base.wrapping_add(half + 1)) { 1 } else { 0 };
+    base.wrapping_add(half + quarter + 1)
 }
 
-const MAX_OCTAVE: u32 = (HIGHEST_EXPONENT - LOWEST_EXPONENT) as u32;
+const OCTAVES: u32 = HIGHEST_EXPONENT.abs_diff(LOWEST_EXPONENT);
+
+/// Without a panic for what is out of range: kernel programs have none.
+#[inline(always)]
+fn bound(i: usize) -> u64 {
+    BOUNDS_NS.get(i).copied().unwrap_or(u64::MAX)
+}
 
 /// Hides a value's range from the compiler, which would otherwise remove the range check that the verifier needs.
 #[inline(always)]

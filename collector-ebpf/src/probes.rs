@@ -6,20 +6,23 @@ pub mod seed_ledgers;
 pub mod task_newtask;
 pub mod tick;
 
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
 
 use crate::task::Task;
 
-/// The task among a tracepoint's arguments at a position that the loader found in BTF. The verifier
-/// wants the position as a constant, so each has its own branch; the others are removed.
+/// The task among the first `N` arguments of a tracepoint, at the position that the loader found in BTF. All are loaded,
+/// each at its own constant offset, since the verifier takes no computed one.
 #[inline(always)]
-fn task_argument(ctx: &BtfTracePointContext, position: u32) -> Option<Task> {
-    let task: *const u8 = match position {
-        0 => ctx.arg(0),
-        1 => ctx.arg(1),
-        2 => ctx.arg(2),
-        _ => return None,
-    };
+fn task_argument<const N: usize>(ctx: &BtfTracePointContext, position: u32) -> Option<Task> {
+    let mut arguments = [core::ptr::null(); N];
+    let mut i = 0;
+    while i < N {
+        // SAFETY: the context of a BTF tracepoint is an array of its arguments, of which there are at least `N`.
+        // Volatile, so that the compiler does not merge the loads into one with a computed offset.
+        arguments[i] = unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<*const u8>().add(i)) };
+        i += 1;
+    }
+    let task = *arguments.get(position as usize)?;
     // SAFETY: the loader found an argument of type `struct task_struct *` there.
     Some(unsafe { Task::from_kernel(task) })
 }

@@ -23,6 +23,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Like [`run`], for a check whose failure has been told by its own output.
+pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    Ok(status.success())
+}
+
 /// Runs to the end and returns standard output; on failure the error holds standard error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command
@@ -44,7 +52,11 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 /// Program and arguments as a person would type them.
 pub(crate) fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
     words.join(" ")
 }
 
@@ -82,17 +94,20 @@ pub(crate) fn as_root<P: AsRef<OsStr>>(
         return Ok(command);
     }
     let Some(sudo) = find_program("sudo") else {
-        bail!(
-            "{why} needs root, and there is no sudo on this machine: run the command again as root"
-        );
+        bail!("{why} needs root, and this machine has no sudo: run the same command as root");
     };
     let mut command = Command::new(sudo);
-    for (name, value) in variables {
-        let mut assignment = std::ffi::OsString::from(name);
-        assignment.push("=");
-        assignment.push(value);
-        command.arg(assignment);
+    command.arg("--");
+    if !variables.is_empty() {
+        // `env` rather than sudo's own VAR=value, which many sudo policies refuse.
+        command.arg("env");
+        for (name, value) in variables {
+            let mut assignment = std::ffi::OsString::from(name);
+            assignment.push("=");
+            assignment.push(value);
+            command.arg(assignment);
+        }
     }
-    command.arg("--").arg(program);
+    command.arg(program);
     Ok(command)
 }

@@ -157,7 +157,8 @@ impl fmt::Display for Toolchain {
 fn has_core_sources(rustc: &Path) -> Result<bool> {
     let mut ask = Command::new(rustc);
     let sysroot = process::capture(without_cargo(ask.args(["--print", "sysroot"])))?;
-    let sources = Path::new(sysroot.trim_end()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
+    let sources =
+        Path::new(sysroot.trim_end()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
     Ok(sources.is_file())
 }
 
@@ -227,10 +228,21 @@ mod tests {
 
     #[test]
     fn settings_of_the_outer_cargo_go_and_registry_settings_stay() {
-        for gone in ["CARGO", "CARGO_PKG_NAME", "CARGO_TARGET_DIR", "RUSTFLAGS", "RUSTC_WRAPPER"] {
+        for gone in [
+            "CARGO",
+            "CARGO_PKG_NAME",
+            "CARGO_TARGET_DIR",
+            "RUSTFLAGS",
+            "RUSTC_WRAPPER",
+        ] {
             assert!(is_cargos_own(gone), "{gone}");
         }
-        for kept in ["CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_REGISTRIES_X_TOKEN", "RUST_BACKTRACE"] {
+        for kept in [
+            "CARGO_HOME",
+            "CARGO_HTTP_CAINFO",
+            "CARGO_REGISTRIES_X_TOKEN",
+            "RUST_BACKTRACE",
+        ] {
             assert!(!is_cargos_own(kept), "{kept}");
         }
     }

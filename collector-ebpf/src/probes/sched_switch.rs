@@ -9,7 +9,7 @@ use crate::{drain::drain, settings::setting};
 
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {
-    if let Some(prev) = task_argument(&ctx, setting(Setting::SwitchPrevArgument)) {
+    if let Some(prev) = task_argument::<3>(&ctx, setting(Setting::SwitchPrevArgument)) {
         drain(prev);
     }
     0

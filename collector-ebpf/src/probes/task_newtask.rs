@@ -9,7 +9,7 @@ use crate::{ledger, settings::setting};
 
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    if let Some(task) = task_argument(&ctx, setting(Setting::NewTaskArgument)) {
+    if let Some(task) = task_argument::<2>(&ctx, setting(Setting::NewTaskArgument)) {
         ledger::open(task);
     }
     #[cfg(feature = "debug-log")]

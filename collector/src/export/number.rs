@@ -1,0 +1,116 @@
+//! Numbers as text, appended without allocation and without floating point, so that no digit is lost.
+
+use crate::units::Nanos;
+
+/// Digits of the largest `u64`.
+const MOST_DIGITS: usize = 20;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// "00" to "99": two digits cost one division.
+static PAIRS: [[u8; 2]; 100] = pairs();
+
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut i: u8 = 0;
+    while i < 100 {
+        pairs[i as usize] = [b'0' + i / 10, b'0' + i % 10];
+        i += 1;
+    }
+    pairs
+}
+
+/// Appends `n`.
+#[inline]
+pub fn decimal(n: u64, out: &mut Vec<u8>) {
+    if let Ok(digit @ 0..=9) = u8::try_from(n) {
+        out.push(b'0' + digit);
+        return;
+    }
+    let mut buffer = [b'0'; MOST_DIGITS];
+    let start = fill(n, &mut buffer);
+    out.extend_from_slice(&buffer[start..]);
+}
+
+/// Appends `time` in seconds, as short as it is exact: 1 550 701 066 ns is `1.550701066`, 2 s is `2`.
+#[inline]
+pub fn seconds(time: Nanos, out: &mut Vec<u8>) {
+    decimal(time.0 / NANOS_PER_SECOND, out);
+    let fraction = time.0 % NANOS_PER_SECOND;
+    if fraction == 0 {
+        return;
+    }
+    // Ten places, the first of which becomes the point.
+    let mut buffer = [b'0'; 10];
+    fill(fraction, &mut buffer);
+    buffer[0] = b'.';
+    let zeros = buffer.iter().rev().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&buffer[..buffer.len() - zeros]);
+}
+
+/// Writes `n` at the end of `buffer`, which is long enough, and returns where it starts.
+#[inline]
+fn fill<const LEN: usize>(mut n: u64, buffer: &mut [u8; LEN]) -> usize {
+    let mut at = LEN;
+    while n >= 10 && at >= 2 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
+        n /= 100;
+    }
+    if n > 0 && at >= 1 {
+        at -= 1;
+        buffer[at] = b'0' + (n % 10) as u8;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::{Nanos, decimal, seconds};
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = b"before ".to_vec();
+        write(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn nanoseconds_become_exact_seconds_without_trailing_zeros() {
+        for (ns, text) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (10, "0.00000001"),
+            (100_000_000, "0.1"),
+            (999_999_999, "0.999999999"),
+            (1_000_000_000, "1"),
+            (1_550_701_066, "1.550701066"),
+            (10_020_000_000, "10.02"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(written(|out| seconds(Nanos(ns), out)), format!("before {text}"));
+        }
+    }
+
+    #[test]
+    fn integers_at_each_change_of_length_are_those_of_the_standard_library() {
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
+        for n in powers.flat_map(|power| [power - 1, power, power + 1]).chain([0, u64::MAX]) {
+            assert_eq!(written(|out| decimal(n, out)), format!("before {n}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_reads_back_as_the_same_nanoseconds(ns in any::<u64>()) {
+            let text = written(|out| seconds(Nanos(ns), out)).replace("before ", "");
+            let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+            let digits = format!("{whole}{fraction:0<9}");
+            prop_assert_eq!(digits.parse(), Ok(ns));
+        }
+
+        #[test]
+        fn any_integer_is_that_of_the_standard_library(n in any::<u64>()) {
+            prop_assert_eq!(written(|out| decimal(n, out)), format!("before {n}"));
+        }
+    }
+}

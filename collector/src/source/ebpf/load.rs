@@ -1,0 +1,398 @@
+//! Loads the kernel programs, sizes their maps, attaches them in the order that loses nothing, and keeps them attached.
+//!
+//! Order: first `task_newtask`, so that every task born from now on has a ledger; then the iterator, which gives one to
+//! all others; only then `sched_switch` and the tick, which need ledgers.
+
+use std::{
+    borrow::Cow,
+    fs, io,
+    io::Read as _,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    time::Duration,
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, Endianness,
+    maps::{Map, MapError, Stack},
+    programs::{
+        BtfTracePoint, Iter, PerfEvent, ProgramError,
+        links::LinkError,
+        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
+    },
+};
+use collector_ebpf::layout::{FIRST_USER_SLOT, UidCounters, globals, maps};
+
+use super::{
+    banks::Banks,
+    btf::{Btf, BtfError},
+    fdinfo, offsets,
+    preflight::{Finding, Lacking, check_host},
+};
+use crate::{
+    source::{Probe, ProbeState, ProgramRuns},
+    units::{Bytes, Nanos},
+};
+
+/// The kernel programs, or nothing if this was built without them.
+pub(super) static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/uidmeter.bpf.o"));
+
+/// Kernel memory that a user slot takes beyond its rows: hash entry, free list, owner.
+const SLOT_OVERHEAD: u64 = 128;
+
+/// What the caller decides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// File with the kernel's type information.
+    pub btf: PathBuf,
+    /// Most users with a row of their own.
+    pub max_users: u32,
+    /// Bound on the memory for rows; lowers `max_users` if need be.
+    pub kernel_memory: Bytes,
+    /// How often a task that does not switch is drained.
+    pub tick: Duration,
+}
+
+/// Why loading failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The host or this process lacks something; see the sentence.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
+    /// A file of the kernel cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel's type information is damaged.
+    #[error("the kernel's type information cannot be used: {0}")]
+    TypeInformation(String),
+    /// Too little memory is allowed.
+    #[error(
+        "{allowed} bytes of kernel memory are not enough for the rows of one user on {cpus} CPUs, which take {needed}; \
+         raise --kernel-memory"
+    )]
+    Memory {
+        /// As configured.
+        allowed: u64,
+        /// CPUs that this host can have.
+        cpus: u32,
+        /// The least that works.
+        needed: u64,
+    },
+    /// The kernel refuses a map or program.
+    #[error("the kernel refuses {what}: {why}")]
+    Refused {
+        /// Which.
+        what: &'static str,
+        /// What it says.
+        why: String,
+    },
+}
+
+/// A program of the object.
+struct Program {
+    name: &'static str,
+    hook: &'static str,
+    needed: bool,
+}
+
+const NEW_TASK: Program = Program { name: "task_newtask", hook: "tp_btf/task_newtask", needed: true };
+const SEED: Program = Program { name: "seed_ledgers", hook: "iter/task", needed: true };
+const SWITCH: Program = Program { name: "sched_switch", hook: "tp_btf/sched_switch", needed: true };
+const TICK: Program = Program { name: "tick", hook: "perf_event/cpu-clock", needed: false };
+
+/// Programs that are loaded, and attached until this is dropped.
+pub(super) struct Attached {
+    ebpf: Ebpf,
+    states: Vec<(Program, ProbeState)>,
+}
+
+/// Loads and attaches everything.
+pub(super) fn load(options: &Options) -> Result<(Attached, Banks), LoadError> {
+    for check in check_host(&options.btf) {
+        if let Finding::Missing(lacking) = check.finding {
+            return Err(lacking.into());
+        }
+    }
+    let loaded = attach(options);
+    release_freed_memory();
+    loaded
+}
+
+fn attach(options: &Options) -> Result<(Attached, Banks), LoadError> {
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })
+    };
+    let cpus = cpu_list(&read("/sys/devices/system/cpu/possible")?).last().map_or(1, |last| last + 1);
+    let slots = slots(options, cpus)?;
+    let bytes = fs::read(&options.btf).map_err(|source| LoadError::Read { path: options.btf.clone(), source })?;
+    let mut ebpf = load_object(&bytes, cpus, slots)?;
+    let btf = aya::Btf::parse(&bytes, Endianness::default())
+        .map_err(|error| LoadError::TypeInformation(error.to_string()))?;
+    fill_free_slots(&mut ebpf, slots)?;
+    let refused = |what| move |error: io::Error| LoadError::Refused { what, why: error.to_string() };
+    let banks = Banks::map(
+        &map_fd(&ebpf, maps::UID_BANKS)?,
+        &map_fd(&ebpf, maps::SLOT_OWNERS)?,
+        &map_fd(&ebpf, maps::HEALTH)?,
+        cpus,
+        slots,
+    )
+    .map_err(refused("to share its maps"))?;
+    let mut attached = Attached { ebpf, states: Vec::new() };
+    attached.attach(NEW_TASK, |ebpf| tracepoint(ebpf, NEW_TASK.name, &btf));
+    attached.attach(SEED, |ebpf| {
+        iterator(ebpf)?.load("task", &btf)?;
+        run_iterator(ebpf)
+    });
+    attached.attach(SWITCH, |ebpf| tracepoint(ebpf, SWITCH.name, &btf));
+    if let Some((program, ProbeState::Failed(why))) = attached.states.last() {
+        return Err(LoadError::Refused { what: program.hook, why: why.clone().into_owned() });
+    }
+    let online = cpu_list(&read("/sys/devices/system/cpu/online")?);
+    attached.attach(TICK, |ebpf| clock(ebpf, &online, options.tick));
+    Ok((attached, banks))
+}
+
+impl Attached {
+    fn attach(&mut self, program: Program, how: impl FnOnce(&mut Ebpf) -> Result<(), AttachError>) {
+        let state = match how(&mut self.ebpf) {
+            Ok(()) => ProbeState::Active,
+            Err(error) => ProbeState::Failed(Cow::Owned(error.to_string())),
+        };
+        self.states.push((program, state));
+    }
+
+    /// Gives a ledger to every task that has none.
+    pub(super) fn seed_ledgers(&mut self) -> Result<(), AttachError> {
+        run_iterator(&mut self.ebpf)
+    }
+
+    pub(super) fn probes(&self) -> Vec<Probe> {
+        let probe = |(program, state): &(Program, ProbeState)| Probe {
+            name: program.name,
+            hook: program.hook,
+            needed: program.needed,
+            state: state.clone(),
+            runs: self.runs(program.name).unwrap_or_default(),
+        };
+        self.states.iter().map(probe).collect()
+    }
+
+    fn runs(&self, name: &str) -> Option<ProgramRuns> {
+        fdinfo::program_runs(self.ebpf.program(name)?.fd().ok()?).ok()
+    }
+
+    pub(super) fn program_fds(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+        let mut fds = Vec::new();
+        for (program, _) in &self.states {
+            if let Some(Ok(fd)) = self.ebpf.program(program.name).map(aya::programs::Program::fd) {
+                fds.push((program.name, fd.as_fd().try_clone_to_owned()?));
+            }
+        }
+        Ok(fds)
+    }
+
+    pub(super) fn memory(&self) -> Bytes {
+        let of_maps = self.ebpf.maps().filter_map(|(_, map)| fdinfo::memory(&fd_of(map)?).ok());
+        let of_programs =
+            self.ebpf.programs().filter_map(|(_, program)| fdinfo::memory(program.fd().ok()?).ok());
+        Bytes(of_maps.chain(of_programs).map(|bytes| bytes.0).sum())
+    }
+}
+
+fn load_object(bytes: &[u8], cpus: u32, slots: u32) -> Result<Ebpf, LoadError> {
+    let damaged = |error: &dyn std::error::Error| LoadError::TypeInformation(error.to_string());
+    let (offsets, settings) = {
+        let btf = Btf::parse(bytes).map_err(|error| damaged(&error))?;
+        let (offsets, _) = offsets::offsets(&btf).map_err(|error| damaged(&error))?;
+        let settings = offsets::settings(&btf, slots).map_err(|error: BtfError| damaged(&error))?;
+        (offsets, settings)
+    };
+    EbpfLoader::new()
+        // The programs carry offsets of their own instead of relocations.
+        .btf(None)
+        // aya has no type for task storage; it need not touch that map either.
+        .allow_unsupported_maps()
+        .override_global(globals::OFFSETS, &offsets[..], true)
+        .override_global(globals::SETTINGS, &settings[..], true)
+        .override_global(globals::LOADED_AT, &monotonic_now().0, true)
+        .map_max_entries(maps::UID_BANKS, cpus * slots)
+        .map_max_entries(maps::SLOT_OWNERS, slots)
+        .map_max_entries(maps::UID_SLOTS, slots)
+        .map_max_entries(maps::FREE_SLOTS, slots)
+        .map_max_entries(maps::HEALTH, cpus)
+        .load(PROGRAMS)
+        .map_err(|error: EbpfError| LoadError::Refused { what: "to make the maps", why: with_causes(&error) })
+}
+
+/// Number of slots: as many as wanted, as far as the memory goes.
+fn slots(options: &Options, cpus: u32) -> Result<u32, LoadError> {
+    let per_slot = u64::from(cpus) * size_of::<UidCounters>() as u64 + SLOT_OVERHEAD;
+    let affordable = options.kernel_memory.0 / per_slot;
+    let wanted = u64::from(options.max_users) + u64::from(FIRST_USER_SLOT);
+    let least = u64::from(FIRST_USER_SLOT) + 1;
+    if affordable < least {
+        return Err(LoadError::Memory { allowed: options.kernel_memory.0, cpus, needed: least * per_slot });
+    }
+    // The index of the last row must fit the map's 32-bit keys.
+    let addressable = u64::from(u32::MAX / cpus);
+    Ok(u32::try_from(wanted.min(affordable).min(addressable)).unwrap_or(u32::MAX))
+}
+
+fn fill_free_slots(ebpf: &mut Ebpf, slots: u32) -> Result<(), LoadError> {
+    let fill = |ebpf: &mut Ebpf| -> Result<(), MapError> {
+        let Some(map) = ebpf.map_mut(maps::FREE_SLOTS) else { return Ok(()) };
+        let mut free: Stack<_, u32> = Stack::try_from(map)?;
+        // The last one pushed is the first one used: low slots first, so that their rows lie together.
+        for slot in (FIRST_USER_SLOT..slots).rev() {
+            free.push(slot, 0)?;
+        }
+        Ok(())
+    };
+    fill(ebpf).map_err(|error| LoadError::Refused { what: "a list of free slots", why: with_causes(&error) })
+}
+
+fn tracepoint(ebpf: &mut Ebpf, name: &'static str, btf: &aya::Btf) -> Result<(), AttachError> {
+    let program: &mut BtfTracePoint = ebpf.program_mut(name).ok_or(AttachError::Absent)?.try_into()?;
+    program.load(name, btf)?;
+    program.attach()?;
+    Ok(())
+}
+
+fn iterator(ebpf: &mut Ebpf) -> Result<&mut Iter, AttachError> {
+    Ok(ebpf.program_mut(SEED.name).ok_or(AttachError::Absent)?.try_into()?)
+}
+
+/// Runs the task iterator once over all tasks. It prints nothing; reading to the end is what makes it run.
+fn run_iterator(ebpf: &mut Ebpf) -> Result<(), AttachError> {
+    let program = iterator(ebpf)?;
+    let link = program.attach()?;
+    let mut file = program.take_link(link)?.into_file()?;
+    let mut nothing = [0; 64];
+    while file.read(&mut nothing)? > 0 {}
+    Ok(())
+}
+
+fn clock(ebpf: &mut Ebpf, cpus: &[u32], tick: Duration) -> Result<(), AttachError> {
+    let program: &mut PerfEvent = ebpf.program_mut(TICK.name).ok_or(AttachError::Absent)?.try_into()?;
+    program.load()?;
+    for &cpu in cpus {
+        program.attach(
+            PerfEventConfig::Software(SoftwareEvent::CpuClock),
+            PerfEventScope::AllProcessesOneCpu { cpu },
+            // The CPU clock counts nanoseconds.
+            SamplePolicy::Period(Nanos::from(tick).0),
+            false,
+        )?;
+    }
+    Ok(())
+}
+
+/// Why one program could not be attached.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("the object has no such program")]
+    Absent,
+    #[error("{}", program_error(.0))]
+    Program(#[from] ProgramError),
+    #[error("{}", with_causes(.0))]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// One line: of the verifier's log only its verdict.
+fn program_error(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string(); std::fs::write("/tmp/vlog", &log).ok();
+            let verdict = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed"));
+            format!("the verifier says {:?} ({io_error})", verdict.unwrap_or_default())
+        }
+        other => with_causes(other),
+    }
+}
+
+/// The message with those of its causes that it does not repeat.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, LoadError> {
+    ebpf.map(name)
+        .and_then(fd_of)
+        .ok_or(LoadError::Refused { what: name, why: "the embedded object has no such map".into() })
+}
+
+fn fd_of(map: &Map) -> Option<BorrowedFd<'_>> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::Stack(data) | Map::Unsupported(data) => Some(data.fd().as_fd()),
+        _ => None,
+    }
+}
+
+/// CPU numbers in a list like `0-3,6`, as the kernel writes them (`cpumap_print_to_pagebuf`).
+fn cpu_list(text: &str) -> Vec<u32> {
+    let mut cpus = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse(), last.parse::<u32>()) {
+            cpus.extend(first..=last);
+        }
+    }
+    cpus
+}
+
+/// CLOCK_MONOTONIC, as `bpf_ktime_get_ns` and `task_struct.start_time` have it.
+pub(super) fn monotonic_now() -> Nanos {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or_else(|_| Duration::ZERO.into());
+    Nanos::from(Duration::from(now))
+}
+
+/// Parsed type information is some tens of megabytes, all of which have been freed by now; gives them back to the system.
+fn release_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no preconditions (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Duration, LoadError, Options, UidCounters, cpu_list, slots};
+
+    fn options(max_users: u32, kernel_memory: u64) -> Options {
+        Options { btf: "/".into(), max_users, kernel_memory: Bytes(kernel_memory), tick: Duration::from_millis(100) }
+    }
+
+    #[test]
+    fn cpu_lists_are_read_as_the_kernel_writes_them() {
+        assert_eq!(cpu_list("0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(cpu_list("0\n"), [0]);
+        assert_eq!(cpu_list("\n"), [0; 0]);
+    }
+
+    #[test]
+    fn the_memory_budget_bounds_the_table() -> Result<(), LoadError> {
+        assert_eq!(slots(&options(256, 64 << 20), 2)?, 258);
+        let tight = slots(&options(1 << 20, 1 << 20), 128)?;
+        assert!(u64::from(tight) * 128 * size_of::<UidCounters>() as u64 <= 1 << 20);
+        assert!(matches!(slots(&options(1, 1000), 128), Err(LoadError::Memory { .. })));
+        Ok(())
+    }
+}
