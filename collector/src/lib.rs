@@ -17,6 +17,6 @@ pub mod rates;
 
 pub mod view;
 
-//pub mod export;
+pub mod export;
 
-//pub mod pipeline;
+pub mod pipeline;

@@ -1,1 +1,54 @@
-fn main(){}
+//! `uidmeter`: the command line. Parses, calls the library, and alone chooses exit codes.
+
+mod cli;
+mod doctor;
+mod failure;
+mod top;
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use clap::Parser as _;
+use collector::{
+    config::{Config, Observe},
+    pipeline,
+};
+
+use self::{
+    cli::{Cli, Command},
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap prints help and versions to standard output, mistakes to standard error.
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { failure::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log();
+    match execute(cli.command) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run { observe, serve } => pipeline::run(&Config::new(&observe, &serve)?)?,
+        Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
+        Command::Doctor { btf } => return doctor::run(&btf),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Events go to standard error; `UIDMETER_LOG` chooses which, in the syntax of `tracing_subscriber::EnvFilter`.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("UIDMETER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

@@ -7,6 +7,7 @@ mod tokens;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +15,9 @@ use crate::ebpf;
 use crate::process::{self, heading};
 use crate::project::Project;
 use crate::setup::{self, Purpose};
+
+/// Prints what it finds; `true` if that is nothing.
+type Check = fn(&Project) -> Result<bool>;
 
 /// How many checks held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(crate) fn command(project: &Project) -> Result<bool> {
 /// Runs all checks.
 pub(crate) fn run(project: &Project) -> Result<Outcome> {
     setup::ensure(project, &[Purpose::Build, Purpose::Lint])?;
-    let checks: [(&str, fn(&Project) -> Result<bool>); 6] = [
+    let checks: [(&str, Check); 6] = [
         ("format", format),
         ("clippy: programs of the host", clippy_host),
         (
@@ -96,23 +100,20 @@ fn clippy_bpf(project: &Project) -> Result<bool> {
     }
     let mut held = true;
     for debug_log in [false, true] {
-        let options = ebpf::Options { debug_log };
-        let mut command = match &clippy {
-            Some(clippy) => {
-                let cargo = ebpf::cargo(project, &toolchain, &linker, &[]);
-                // Called by its path: cargo would look in its own folder first and find another toolchain's.
-                let mut command = std::process::Command::new(clippy);
-                copy_surroundings(&cargo, &mut command);
-                command.env("CARGO", &toolchain.cargo).arg("clippy");
-                command
-            }
-            None => {
-                let mut cargo = ebpf::cargo(project, &toolchain, &linker, &["-Dwarnings"]);
-                cargo.arg("check");
-                cargo
-            }
+        let flags: &[&str] = if clippy.is_some() {
+            &[]
+        } else {
+            &["-Dwarnings"]
         };
-        ebpf::selection(&mut command, options);
+        let mut command = ebpf::cargo(project, &toolchain, &linker, flags);
+        if let Some(clippy) = &clippy {
+            // By its path: cargo would look in its own folder first and find another toolchain's.
+            command = with_surroundings_of(&command, clippy);
+            command.env("CARGO", &toolchain.cargo).arg("clippy");
+        } else {
+            command.arg("check");
+        }
+        ebpf::selection(&mut command, ebpf::Options { debug_log });
         command.arg("--bins");
         if clippy.is_some() {
             command.args(["--", "-D", "warnings"]);
@@ -122,17 +123,19 @@ fn clippy_bpf(project: &Project) -> Result<bool> {
     Ok(held)
 }
 
-/// Environment and folder of `from`, for another program.
-fn copy_surroundings(from: &std::process::Command, to: &mut std::process::Command) {
-    for (name, value) in from.get_envs() {
+/// `program` with the environment and the folder of `other`.
+fn with_surroundings_of(other: &Command, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, value) in other.get_envs() {
         match value {
-            Some(value) => to.env(name, value),
-            None => to.env_remove(name),
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
         };
     }
-    if let Some(folder) = from.get_current_dir() {
-        to.current_dir(folder);
+    if let Some(folder) = other.get_current_dir() {
+        command.current_dir(folder);
     }
+    command
 }
 
 /// Every file below `folder` with one of the extensions, in order; build products and hidden folders apart.

@@ -95,7 +95,7 @@ fn perform(project: &Project, verb: Verb) -> Result<bool> {
         Verb::Build => daemon::build(project).map(|()| true),
         Verb::Run { arguments } => daemon::run(project, &arguments).map(|()| true),
         Verb::Lint => lint::command(project),
-        Verb::Test { tiers } => test::command(project, &tiers),
+        Verb::Test { tiers } => Ok(test::command(project, &tiers)),
         Verb::VmTest(arguments) => vm::command(project, &arguments),
         Verb::Bench(bench) => bench::command(project, &bench),
     }

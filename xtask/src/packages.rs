@@ -48,7 +48,7 @@ pub(crate) fn unpacked(wanted: Wanted) -> Result<PathBuf> {
 }
 
 /// `${XDG_CACHE_HOME:-~/.cache}/uidmeter`.
-pub(crate) fn cache_folder() -> Result<PathBuf> {
+fn cache_folder() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

@@ -220,10 +220,7 @@ pub static FAMILIES: &[Family] = &[
         "Page faults of the user's tasks: minor ones were served from memory, major ones needed I/O.",
         Samples::RowBy {
             label: "kind",
-            parts: &[
-                ("minor", |row| Value::Count(row.minor_faults)),
-                ("major", |row| Value::Count(row.major_faults)),
-            ],
+            parts: &[("minor", |row| Value::Count(row.minor_faults)), ("major", |row| Value::Count(row.major_faults))],
         },
     ),
     Family::gauge(
@@ -256,10 +253,7 @@ pub static FAMILIES: &[Family] = &[
         "uidmeter_users",
         Unit::Things,
         "Users that have a row of their own.",
-        Samples::View {
-            labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.snapshot.users() as u64)),
-        },
+        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.snapshot.users() as u64)) },
     ),
     Family::gauge(
         "uidmeter_user_slots",

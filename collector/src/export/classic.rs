@@ -64,13 +64,13 @@ mod tests {
     use collector_ebpf::latency::{BOUNDS_NS, BUCKETS, bucket_of};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{CLASSIC, Latency, cumulative};
+    use super::{BUCKETS_PER_OCTAVE, CLASSIC, LOWEST_EXPONENT, Latency, cumulative};
 
     #[test]
     fn each_bound_is_written_as_the_exact_number_that_ends_its_last_native_bucket() {
         for bucket in &CLASSIC {
-            let octaves = u32::try_from((bucket.natives - 1) / 4).map_or(0, f64::from);
-            let bound = (octaves - 20.0).exp2();
+            let octaves = u32::try_from((bucket.natives - 1) / BUCKETS_PER_OCTAVE).map_or(f64::NAN, f64::from);
+            let bound = (octaves + f64::from(LOWEST_EXPONENT)).exp2();
             assert_eq!(bucket.le.parse(), Ok(bound));
             let ns = BOUNDS_NS[bucket.natives - 1];
             assert_eq!(format!("{:.0}", (bound * 1e9).floor()), ns.to_string(), "{}", bucket.le);

@@ -16,13 +16,11 @@ use super::catalog::{BUILD_INFO, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A tick takes some tens of microseconds; at 100 ms it has used up the default interval.
-const TICK_BOUNDS: [f64; 13] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
-];
+const TICK_BOUNDS: [f64; 13] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1];
 /// A scrape of a thousand users should take less than 5 ms; Prometheus gives up after 10 s by default.
-const SCRAPE_BOUNDS: [f64; 14] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0,
-];
+const SCRAPE_BOUNDS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
 /// The process's own counters.
 #[derive(Debug)]
@@ -126,7 +124,8 @@ mod tests {
     #[test]
     fn the_registry_holds_exactly_what_the_catalogue_leaves_to_the_process() -> Outcome {
         let page = page(&OwnMetrics::new()?)?;
-        let registered: Vec<_> = page.families.iter().map(|f| (f.name.as_str(), f.kind.as_str(), f.help.as_str())).collect();
+        let registered: Vec<_> =
+            page.families.iter().map(|f| (f.name.as_str(), f.kind.as_str(), f.help.as_str())).collect();
         let mut catalogued: Vec<_> = FAMILIES
             .iter()
             .filter(|family| matches!(family.samples, Samples::Process { .. }))
@@ -142,7 +141,8 @@ mod tests {
         let page = page(&OwnMetrics::new()?)?;
         for family in FAMILIES.iter().filter(|family| matches!(family.samples, Samples::Process { .. })) {
             for sample in page.samples(family.name) {
-                let labels: Vec<_> = sample.labels.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "le").collect();
+                let labels: Vec<_> =
+                    sample.labels.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "le").collect();
                 assert_eq!(labels, family.labels(), "{}", family.name);
             }
         }

@@ -92,9 +92,7 @@ impl Exporter {
             return Err(NotReady::NothingPublished);
         }
         match view.probes.iter().find(|probe| probe.needed && !probe.state.is_active()) {
-            Some(probe) => {
-                Err(NotReady::Probe { probe: probe.name, hook: probe.hook, state: probe.state.clone() })
-            }
+            Some(probe) => Err(NotReady::Probe { probe: probe.name, hook: probe.hook, state: probe.state.clone() }),
             None => Ok(()),
         }
     }

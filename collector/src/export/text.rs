@@ -120,7 +120,7 @@ impl Series {
 
 /// A view's rows with their labels already written.
 struct Rows<'a> {
-    rows: &'a [Row],
+    all: &'a [Row],
     labels: Vec<u8>,
     /// Where each row's labels end in `labels`.
     ends: Vec<usize>,
@@ -128,21 +128,21 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(view: &'a View) -> Self {
-        let rows = &view.snapshot.rows;
+        let all = view.snapshot.rows.as_slice();
         let mut labels = Vec::new();
-        let mut ends = Vec::with_capacity(rows.len());
-        for Row { owner, .. } in rows {
+        let mut ends = Vec::with_capacity(all.len());
+        for Row { owner, .. } in all {
             pair(ROW_LABELS[0], &View::uid_label(*owner), &mut labels);
             labels.push(b',');
             pair(ROW_LABELS[1], &view.user_label(*owner), &mut labels);
             ends.push(labels.len());
         }
-        Self { rows, labels, ends }
+        Self { all, labels, ends }
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &'a Counters)> {
         let mut start = 0;
-        self.rows.iter().zip(&self.ends).map(move |(row, end)| {
+        self.all.iter().zip(&self.ends).map(move |(row, end)| {
             let labels = &self.labels[start..*end];
             start = *end;
             (labels, &row.counters)

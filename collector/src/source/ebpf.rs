@@ -11,7 +11,7 @@ mod mode_split;
 mod offsets;
 mod preflight;
 
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, path::Path};
 
 use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner};
 
@@ -96,8 +96,11 @@ impl EbpfSource {
                 *sum += waits;
             }
         }
-        let split = &mut self.splits[slot as usize];
-        (counters.user, counters.system) = split.adjust(counters.cpu, Nanos(raw_user), Nanos(raw_system));
+        (counters.user, counters.system) = if owner == Owner::Kernel {
+            (Nanos(0), counters.cpu)
+        } else {
+            self.splits[slot as usize].adjust(counters.cpu, Nanos(raw_user), Nanos(raw_system))
+        };
         Row { owner, counters }
     }
 }
@@ -150,6 +153,17 @@ impl Source for EbpfSource {
     fn user_slots(&self) -> u32 {
         self.banks.slots() - FIRST_USER_SLOT
     }
+}
+
+/// Byte offset of a structure's member in the kernel whose type information is `btf`; `None` if it has no such member.
+///
+/// # Errors
+/// One sentence: the file cannot be read, or is no usable type information.
+pub fn field_offset(btf: &Path, root: &str, members: &[&str]) -> Result<Option<u32>, String> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", btf.display());
+    let bytes = std::fs::read(btf).map_err(|error| named(&error))?;
+    let btf = btf::Btf::parse(&bytes).map_err(|error| named(&error))?;
+    Ok(btf.member(root, members).map_err(|error| error.to_string())?.map(|member| member.offset))
 }
 
 /// What the kernel counted about a program's runs, from its file descriptor.

@@ -47,9 +47,11 @@ fn is_test(relative: &Path) -> bool {
 
 /// Lines before the module of tests, which stands last in a file by custom.
 fn production_lines(text: &str) -> usize {
-    text.lines()
-        .position(|line| line.trim_end() == "#[cfg(test)]")
-        .unwrap_or_else(|| text.lines().count())
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .windows(2)
+        .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests"))
+        .unwrap_or(lines.len())
 }
 
 #[cfg(test)]
@@ -60,6 +62,7 @@ mod tests {
     fn tests_do_not_count() {
         assert_eq!(production_lines("a\nb\n"), 2);
         assert_eq!(production_lines("a\n#[cfg(test)]\nmod tests {\n}\n"), 1);
+        assert_eq!(production_lines("#[cfg(test)]\nuse a::b;\nc\n"), 3);
         assert!(is_test(Path::new("collector/tests/kernel/main.rs")));
         assert!(is_test(Path::new("collector/src/rates/tests.rs")));
         assert!(!is_test(Path::new("loadtests/src/main.rs")));

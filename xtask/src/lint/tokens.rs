@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn comments_strings_characters_and_lifetimes_are_no_words() {
-        let source = r####"
+        let source = r###"
             // crate::comment
             /* outer /* crate::nested */ still */ let a = "crate::string \" more";
             let b = r#"crate::"raw"#; let c = b"bytes"; let d = br##"x"# y"##;
             let e = '\''; let f = 'g'; let h: &'static str = b'\n'; 0x1fu8
-        "####;
+        "###;
         assert_eq!(
             words(source),
             [

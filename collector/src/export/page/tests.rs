@@ -67,7 +67,13 @@ fn exporter(gather: impl Gather + 'static) -> Result<Arc<Exporter>, prometheus::
 }
 
 fn probe(name: &'static str, needed: bool, state: ProbeState) -> Probe {
-    Probe { name, hook: "tp_btf/sched_switch", needed, state, runs: ProgramRuns { recursion_misses: 3, ..ProgramRuns::default() } }
+    Probe {
+        name,
+        hook: "tp_btf/sched_switch",
+        needed,
+        state,
+        runs: ProgramRuns { recursion_misses: 3, ..ProgramRuns::default() },
+    }
 }
 
 fn of_probes(probes: Vec<Probe>) -> View {
@@ -92,8 +98,15 @@ fn host() -> View {
         minor_faults: u64::MAX,
         major_faults: 1,
     };
-    let owners = [Owner::User(Uid(0)), Owner::User(Uid(1000)), Owner::User(Uid(u32::MAX - 1)), Owner::Kernel, Owner::Overflow];
-    let counters = [busy.clone(), Counters { cpu: Nanos(1), ..busy }, Counters::default(), Counters::default(), Counters::default()];
+    let owners =
+        [Owner::User(Uid(0)), Owner::User(Uid(1000)), Owner::User(Uid(u32::MAX - 1)), Owner::Kernel, Owner::Overflow];
+    let counters = [
+        busy.clone(),
+        Counters { cpu: Nanos(1), ..busy },
+        Counters::default(),
+        Counters::default(),
+        Counters::default(),
+    ];
     let rows = owners.into_iter().zip(counters).map(|(owner, counters)| Row { owner, counters }).collect();
     let unattributed = Unattributed { no_ledger: 1, overflow: 2, overflow_users: 3, clamped: 4, no_row: 5 };
     let names = [(Uid(0), "root"), (Uid(1000), "bobby \"tables\"\\\n{x=\"y\"} 1")];
@@ -173,9 +186,6 @@ fn ready_means_that_a_view_is_out_and_all_needed_probes_work() -> Outcome {
     assert_eq!(ready(of_probes(vec![probe("a", true, ProbeState::Active), probe("b", false, failed())]))?, Ok(()));
     let missing = ready(of_probes(vec![probe("a", true, ProbeState::Active), probe("b", true, failed())]))?;
     assert_eq!(missing, Err(NotReady::Probe { probe: "b", hook: "tp_btf/sched_switch", state: failed() }));
-    assert_eq!(
-        missing.map_err(|why| why.to_string()),
-        Err("probe b on tp_btf/sched_switch: failed: no BTF".into())
-    );
+    assert_eq!(missing.map_err(|why| why.to_string()), Err("probe b on tp_btf/sched_switch: failed: no BTF".into()));
     Ok(())
 }

@@ -310,7 +310,7 @@ pub(super) enum AttachError {
 fn program_error(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string(); std::fs::write("/tmp/vlog", &log).ok();
+            let log = verifier_log.to_string();
             let verdict = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed"));
             format!("the verifier says {:?} ({io_error})", verdict.unwrap_or_default())
         }

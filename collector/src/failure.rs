@@ -1,0 +1,103 @@
+//! Why a command failed, in one sentence, and the exit code for it.
+
+use std::{io::Write as _, process::ExitCode};
+
+use collector::{
+    config::ConfigError,
+    pipeline::RunError,
+    source::ebpf::{Lacking, LoadError},
+};
+
+/// A flag or value that cannot be used.
+pub(crate) const USAGE: u8 = 2;
+const UNEXPECTED: u8 = 1;
+const HOST: u8 = 3;
+const PRIVILEGE: u8 = 4;
+const LISTEN: u8 = 5;
+
+/// For `--help`; a test holds it and the codes together.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  something unexpected failed
+  2  a flag or value cannot be used
+  3  this host lacks what uidmeter needs
+  4  this process lacks the privilege
+  5  the address cannot be listened on";
+
+/// One sentence and one code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    sentences: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, sentence: String) -> Self {
+        Self { code, sentences: vec![sentence] }
+    }
+
+    /// Prints it and gives the code.
+    pub(crate) fn report(self) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        for sentence in self.sentences {
+            // Nobody is left to tell if standard error is closed.
+            let _ = writeln!(stderr, "uidmeter: {sentence}");
+        }
+        self.code.into()
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { code: USAGE, sentences: error.0 }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let code = match &error {
+            LoadError::Lacking(lacking) => code_of(lacking),
+            LoadError::TypeInformation(_) | LoadError::Read { .. } | LoadError::Refused { .. } => HOST,
+            LoadError::Memory { .. } => USAGE,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// The code for what a host lacks.
+pub(crate) fn code_of(lacking: &Lacking) -> u8 {
+    match lacking {
+        Lacking::Host(_) => HOST,
+        Lacking::Privilege(_) => PRIVILEGE,
+        Lacking::Build(_) => UNEXPECTED,
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Load(error) => error.into(),
+            RunError::Listen { .. } => Self::new(LISTEN, error.to_string()),
+            RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(UNEXPECTED, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EXIT_CODES, HOST, LISTEN, PRIVILEGE, UNEXPECTED, USAGE};
+
+    #[test]
+    fn help_lists_every_exit_code() {
+        for code in [0, UNEXPECTED, USAGE, HOST, PRIVILEGE, LISTEN] {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The one thread that reads the source: at every tick, and whenever a scrape asks for figures of this very moment.
+//!
+//! A tick publishes counters and rates; a scrape in between publishes newer counters beside the rates of the last tick.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    export::{Gather, OwnMetrics},
+    rates::{Usage, usage},
+    snapshot::{Owner, Snapshot},
+    source::Source,
+    users::{Names, Users},
+    view::{Published, View},
+};
+
+/// How long a scrape waits for the sampler. It answers within microseconds unless the machine is in great trouble.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long a scrape waits for names that are being looked up, so that a new user rarely shows up as a number first.
+const NAMES: Duration = Duration::from_millis(20);
+/// Time between two rounds of [`Source::maintain`].
+const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// What a scrape sends to the sampler: where to put the view.
+type Request = oneshot::Sender<Arc<View>>;
+
+/// The running sampler.
+#[derive(Debug)]
+pub struct Sampler {
+    thread: JoinHandle<()>,
+    requests: Sender<Message>,
+    published: Arc<Published>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Fresh(Request),
+    Stop,
+}
+
+impl Sampler {
+    /// Publishes a first view, then goes on in a thread.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(source: Box<dyn Source>, users: Users, own: Arc<OwnMetrics>, interval: Duration) -> io::Result<Self> {
+        let (requests, inbox) = channel();
+        let published = Arc::new(Published::default());
+        let mut state = State {
+            user_slots: source.user_slots(),
+            source,
+            users,
+            own,
+            published: Arc::clone(&published),
+            at_last_tick: Arc::default(),
+            spare: None,
+            generation: 0,
+            interval,
+        };
+        let thread = thread::Builder::new().name("sampler".into()).spawn(move || {
+            state.tick(false);
+            state.run(&inbox);
+        })?;
+        Ok(Self { thread, requests, published })
+    }
+
+    /// What the exporter asks for views.
+    pub fn gatherer(&self) -> Gatherer {
+        Gatherer { requests: self.requests.clone(), published: Arc::clone(&self.published) }
+    }
+
+    /// Ends the thread and drops the source.
+    pub fn stop(self) {
+        // Fails only if the thread has ended already.
+        let _ = self.requests.send(Message::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Asks a [`Sampler`] for views.
+#[derive(Clone, Debug)]
+pub struct Gatherer {
+    requests: Sender<Message>,
+    published: Arc<Published>,
+}
+
+impl Gather for Gatherer {
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = Option<Arc<View>>> + Send + '_>> {
+        let (answer, view) = oneshot::channel();
+        let sent = self.requests.send(Message::Fresh(answer));
+        Box::pin(async move {
+            sent.ok()?;
+            tokio::time::timeout(ANSWER, view).await.ok()?.ok()
+        })
+    }
+
+    fn published(&self) -> Arc<View> {
+        self.published.load()
+    }
+}
+
+struct State {
+    source: Box<dyn Source>,
+    users: Users,
+    own: Arc<OwnMetrics>,
+    published: Arc<Published>,
+    at_last_tick: Arc<Snapshot>,
+    /// A snapshot that nobody reads any more, for its memory.
+    spare: Option<Snapshot>,
+    generation: u64,
+    user_slots: u32,
+    interval: Duration,
+}
+
+impl State {
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        let mut due = Instant::now() + self.interval;
+        let mut maintained = Instant::now();
+        loop {
+            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Message::Fresh(request)) => {
+                    // Whoever else has asked by now gets the same reading.
+                    let mut requests = vec![request];
+                    let mut stop = false;
+                    for message in inbox.try_iter() {
+                        match message {
+                            Message::Fresh(request) => requests.push(request),
+                            Message::Stop => stop = true,
+                        }
+                    }
+                    let view = self.reading_for_scrape();
+                    for request in requests {
+                        // A scraper that has gone away meanwhile needs no answer.
+                        let _ = request.send(Arc::clone(&view));
+                    }
+                    if stop {
+                        return;
+                    }
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    let late = due.elapsed() > self.interval / 2;
+                    self.tick(late);
+                    if maintained.elapsed() >= MAINTENANCE {
+                        self.source.maintain();
+                        maintained = Instant::now();
+                    }
+                    // The cadence stays; ticks that were missed altogether are not made up for.
+                    due += self.interval;
+                    let now = Instant::now();
+                    if due < now {
+                        due = now + self.interval;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, late: bool) {
+        let started = Instant::now();
+        let snapshot = self.read();
+        let usage = usage(&self.at_last_tick, &snapshot).unwrap_or_default();
+        let last = self.published.load();
+        let probes = if self.generation == 0 { self.source.probes().into() } else { Arc::clone(&last.probes) };
+        let names = self.names(&snapshot, started);
+        let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
+        let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
+        drop(last);
+        self.publish(View { snapshot, usage: Arc::new(usage), names, probes, kernel_memory, ..View::default() });
+        self.spare = Arc::try_unwrap(before).ok();
+        self.own.tick(started.elapsed(), late);
+    }
+
+    fn reading_for_scrape(&mut self) -> Arc<View> {
+        let snapshot = self.read();
+        let now = Instant::now();
+        let mut names = self.names(&snapshot, now);
+        while self.users.is_waiting() && now.elapsed() < NAMES {
+            thread::sleep(Duration::from_millis(1));
+            names = self.names(&snapshot, now);
+        }
+        let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
+        let probes = self.source.probes().into();
+        let kernel_memory = self.source.kernel_memory();
+        self.publish(View { snapshot, usage, names, probes, kernel_memory, ..View::default() })
+    }
+
+    fn read(&mut self) -> Arc<Snapshot> {
+        let mut snapshot = self.spare.take().unwrap_or_default();
+        self.source.read(&mut snapshot);
+        Arc::new(snapshot)
+    }
+
+    fn names(&mut self, snapshot: &Snapshot, now: Instant) -> Names {
+        let uids = snapshot.rows.iter().filter_map(|row| match row.owner {
+            Owner::User(uid) => Some(uid),
+            Owner::Kernel | Owner::Overflow => None,
+        });
+        self.users.names(uids, now)
+    }
+
+    fn publish(&mut self, view: View) -> Arc<View> {
+        self.generation += 1;
+        let view = Arc::new(View { generation: self.generation, user_slots: self.user_slots, ..view });
+        self.published.store(Arc::clone(&view));
+        view
+    }
+}

@@ -1,0 +1,118 @@
+//! One emulated machine from power-on to power-off, or to the end of its time. QEMU's own exit code says
+//! nothing about what happened inside; the console's lines do.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::vm::kernels::{Expectation, Kernel};
+
+/// What the console said, and for how long.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Boot {
+    /// Every line, without the terminal's control sequences.
+    pub(super) lines: Vec<String>,
+    /// From power-on to power-off.
+    pub(super) elapsed: Duration,
+    /// The machine was still running when its time was over.
+    pub(super) timed_out: bool,
+}
+
+/// Boots `image` with `archive`, printing the console with the kernel's name before each line.
+pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, limit: Duration) -> Result<Boot> {
+    let mode = match kernel.expectation {
+        Expectation::Suite => "suite",
+        Expectation::Refusal { .. } => "refusal",
+    };
+    let started = Instant::now();
+    let mut machine = Command::new("qemu-system-x86_64")
+        .args(["-accel", "tcg", "-M", "q35", "-smp", "2", "-m", "1024"])
+        // No network card: its firmware would try to boot from it.
+        .args(["-nographic", "-no-reboot", "-nic", "none"])
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(archive)
+        .arg("-append")
+        .arg(format!("console=ttyS0 panic=-1 quiet uidmeter.mode={mode}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start qemu-system-x86_64")?;
+    let console = machine.stdout.take().context("QEMU has no console")?;
+    let (sender, receiver) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut console = BufReader::new(console);
+        let mut line = Vec::new();
+        while console
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|length| length > 0)
+        {
+            if sender.send(plain(&String::from_utf8_lossy(&line))).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+
+    let mut boot = Boot::default();
+    loop {
+        let left = limit.saturating_sub(started.elapsed());
+        match receiver.recv_timeout(left) {
+            Ok(line) => {
+                if !line.is_empty() {
+                    println!("[{}] {line}", kernel.name);
+                    boot.lines.push(line);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                boot.timed_out = true;
+                break;
+            }
+        }
+    }
+    if boot.timed_out {
+        machine.kill().context("cannot stop QEMU")?;
+    }
+    machine.wait().context("cannot wait for QEMU")?;
+    // It ends with the pipe; what it may have left is of no interest.
+    drop(receiver);
+    drop(reader.join());
+    boot.elapsed = started.elapsed();
+    Ok(boot)
+}
+
+/// A line without control characters and escape sequences: the firmware clears the screen.
+fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' {
+            if rest.next() == Some('[') {
+                while rest.next().is_some_and(|c| !c.is_ascii_alphabetic()) {}
+            }
+        } else if !c.is_control() || c == '\t' {
+            text.push(c);
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn the_firmwares_control_sequences_are_left_out() {
+        assert_eq!(
+            plain("\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mSeaBIOS\r\n"),
+            "SeaBIOS"
+        );
+        assert_eq!(plain("test a ... ok\r\n"), "test a ... ok");
+    }
+}
