@@ -9,7 +9,7 @@ use crate::failure;
 
 /// Exact CPU time and run-queue latency of every user, from the kernel's own books
 #[derive(Debug, Parser)]
-#[command(name = "uidmeter", version, after_help = failure::EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "uidmeter", version, after_help = failure::EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -54,6 +54,17 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// clap's message without the usage that it adds in several lines.
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mistake = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let tip = lines.find_map(|line| line.strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
+        Self::new(USAGE, format!("{mistake}{tip}; see uidmeter --help"))
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let code = match &error {

@@ -21,11 +21,9 @@ use self::{
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // clap prints help and versions to standard output, mistakes to standard error.
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { failure::USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(error) if error.use_stderr() => return Failure::from(error).report(),
+        // Not a mistake, but help or the version that was asked for.
+        Err(answer) => return if answer.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
     };
     start_log();
     match execute(cli.command) {

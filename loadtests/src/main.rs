@@ -1,1 +1,53 @@
-fn main() {}
+//! `loadtests`: what uidmeter costs and withstands. One subcommand per question; each runs for a bounded time on
+//! this machine, prints tables, and compares what it found with its targets.
+//!
+//! This file owns the command line and the exit code: 0 if every target is met, 1 if one is missed, 2 if nothing
+//! could be measured.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "telling a person what was found is this program's job"
+)]
+
+mod child;
+mod daemon;
+mod overhead;
+mod pipe;
+mod program;
+mod reference;
+mod spread;
+mod table;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const MISSED: u8 = 1;
+const NOT_MEASURED: u8 = 2;
+
+/// What uidmeter costs and withstands, as figures that anyone can repeat
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// The cost of a context switch, of `perf bench sched pipe` and of an idle machine, with uidmeter on and off
+    Overhead(overhead::Flags),
+}
+
+fn main() -> ExitCode {
+    let Question::Overhead(flags) = Cli::parse().question;
+    match overhead::run(&flags) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => MISSED.into(),
+        Err(error) => {
+            eprintln!("loadtests: {error:#}");
+            NOT_MEASURED.into()
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::apt::{Archives, Source};
-use crate::process::{self, heading};
+use crate::process::{self, Unavailable, heading};
 
 /// A package by the pattern of its name.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,15 @@ pub(crate) struct Wanted {
 
 /// The folder with the package's files, fetched and unpacked unless it is there already.
 pub(crate) fn unpacked(wanted: Wanted) -> Result<PathBuf> {
+    find_or_fetch(wanted).with_context(|| {
+        let Wanted { suite, pattern } = wanted;
+        Unavailable(format!(
+            "the package {pattern} of Debian {suite} cannot be had"
+        ))
+    })
+}
+
+fn find_or_fetch(wanted: Wanted) -> Result<PathBuf> {
     let cache = cache_folder()?;
     let folder = cache.join("packages").join(wanted.suite);
     // Remembers what a pattern stood for, so that the second run needs no package lists.

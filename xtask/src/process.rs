@@ -2,10 +2,23 @@
 //! Every failure names the command and how it ended.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+/// The reason why something cannot be done on this machine at all, as opposed to one that was done and failed.
+#[derive(Debug)]
+pub(crate) struct Unavailable(pub(crate) String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
 
 /// One line that says what happens next. Everything that may take long begins with one.
 pub(crate) fn heading(text: &str) {
@@ -94,7 +107,9 @@ pub(crate) fn as_root<P: AsRef<OsStr>>(
         return Ok(command);
     }
     let Some(sudo) = find_program("sudo") else {
-        bail!("{why} needs root, and this machine has no sudo: run the same command as root");
+        bail!(Unavailable(format!(
+            "{why} needs root, and this machine has no sudo: run the same command as root"
+        )));
     };
     let mut command = Command::new(sudo);
     command.arg("--");

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::linker::{self, Linker};
-use crate::process::{self, heading};
+use crate::process::{self, Unavailable, heading};
 use crate::project::Project;
 use crate::setup::plan::Step;
 pub(crate) use crate::setup::plan::static_busybox;
@@ -54,6 +54,12 @@ pub(crate) fn everything(project: &Project, dry_run: bool) -> Result<()> {
 
 /// Installs what `purposes` lack; `false` means that nothing was missing.
 pub(crate) fn ensure(project: &Project, purposes: &[Purpose]) -> Result<bool> {
+    complete(project, purposes).context(Unavailable(
+        "this machine lacks something that cannot be installed".to_owned(),
+    ))
+}
+
+fn complete(project: &Project, purposes: &[Purpose]) -> Result<bool> {
     let mut refreshed = false;
     for round in 0..ROUNDS {
         let mut steps = plan::missing(project, purposes);
@@ -121,7 +127,7 @@ fn install(project: &Project, steps: &[Step]) -> Result<()> {
     }
     for step in steps {
         match step {
-            Step::Apt { .. } => {}
+            Step::Apt { .. } | Step::LinkerLater { .. } => {}
             Step::Rustup { arguments, .. } => {
                 heading(&step.to_string());
                 process::run(Command::new("rustup").args(*arguments))?;

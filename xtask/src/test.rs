@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::lint;
-use crate::process::heading;
+use crate::process::{Unavailable, heading};
 use crate::project::Project;
 use crate::test::counts::Counts;
 
@@ -107,24 +107,36 @@ pub(crate) fn command(project: &Project, asked: &[Tier]) -> bool {
     total.failed == 0
 }
 
-/// Runs one tier. One that cannot run says why, and counts as failed where somebody relies on it.
+/// Runs one tier. One that cannot run here says why, and counts as failed where somebody relies on it.
 fn timed(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Row {
     heading(&format!("test tier: {name}"));
     let started = Instant::now();
-    let counts = run().unwrap_or_else(|error| {
-        println!("!!! the tier {name} cannot run: {error:#}");
-        if is_ci() {
-            Counts {
-                failed: 1,
-                ..Counts::default()
-            }
-        } else {
-            Counts {
-                skipped: 1,
-                ..Counts::default()
+    let failure = Counts {
+        failed: 1,
+        ..Counts::default()
+    };
+    let counts = match run() {
+        Ok(counts) if counts == Counts::default() => {
+            println!("!!! the tier {name} ran no test at all");
+            failure
+        }
+        Ok(counts) => counts,
+        Err(error) if error.is::<Unavailable>() => {
+            println!("!!! the tier {name} cannot run: {error:#}");
+            if is_ci() {
+                failure
+            } else {
+                Counts {
+                    skipped: 1,
+                    ..Counts::default()
+                }
             }
         }
-    });
+        Err(error) => {
+            println!("!!! the tier {name} broke off: {error:#}");
+            failure
+        }
+    };
     let elapsed = started.elapsed();
     println!("    {name}: {counts} in {} s", elapsed.as_secs());
     Row {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::daemon;
-use crate::process::heading;
+use crate::process::{Unavailable, heading};
 use crate::project::Project;
 use crate::setup::{self, Purpose};
 use crate::test::counts::Counts;
@@ -64,10 +64,10 @@ pub(crate) fn run_all(project: &Project) -> Result<Counts> {
 
 fn run(project: &Project, arguments: &Arguments) -> Result<Counts> {
     if std::env::consts::ARCH != "x86_64" {
-        bail!(
+        bail!(Unavailable(format!(
             "the test kernels are built for x86_64, and this machine is {}",
             std::env::consts::ARCH
-        );
+        )));
     }
     let kernels = kernels::named(&arguments.kernels)?;
     setup::ensure(project, &[Purpose::Vm])?;

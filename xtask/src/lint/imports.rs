@@ -29,12 +29,16 @@ enum Named {
 /// Prints every violation; `true` if there is none.
 pub(super) fn check(project: &Project) -> Result<bool> {
     let sources = project.root().join("collector/src");
+    let read = |file: &Path| {
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let own_to_program = declared(&read(&sources.join("main.rs"))?);
     let mut clean = true;
     for file in super::files(&sources, &["rs"])? {
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = read(&file)?;
         let relative = file.strip_prefix(&sources).unwrap_or(&file);
-        for (line, finding) in findings(&module_of(relative), &text) {
+        let module = module_of(relative, &own_to_program);
+        for (line, finding) in findings(&module, &text) {
             println!("    collector/src/{}:{line}: {finding}", relative.display());
             clean = false;
         }
@@ -42,8 +46,21 @@ pub(super) fn check(project: &Project) -> Result<bool> {
     Ok(clean)
 }
 
-/// `source/ebpf/maps.rs` is the module `source::ebpf::maps`; the crate's roots are the empty path.
-fn module_of(relative: &Path) -> Vec<String> {
+/// The modules that `text` declares with files of their own.
+fn declared(text: &str) -> Vec<String> {
+    let kinds: Vec<Kind<'_>> = tokens(text).into_iter().map(|token| token.kind).collect();
+    kinds
+        .windows(3)
+        .filter_map(|three| match three {
+            [Kind::Word("mod"), Kind::Word(name), Kind::Mark(';')] => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `source/ebpf/maps.rs` is the module `source::ebpf::maps`. The crate's roots are the empty path, and so are
+/// the modules of the program `main.rs`: they stand below the whole library.
+fn module_of(relative: &Path, own_to_program: &[String]) -> Vec<String> {
     let mut module: Vec<String> = relative
         .with_extension("")
         .iter()
@@ -52,6 +69,12 @@ fn module_of(relative: &Path) -> Vec<String> {
     let is_root = module == ["lib"] || module == ["main"];
     if is_root || module.last().is_some_and(|last| last == "mod") {
         module.pop();
+    }
+    if module
+        .first()
+        .is_some_and(|first| own_to_program.contains(first))
+    {
+        module.clear();
     }
     module
 }

@@ -46,6 +46,11 @@ pub(super) enum Step {
         /// What it is for.
         why: &'static str,
     },
+    /// bpf-linker, once the compiler is there and its LLVM is known.
+    LinkerLater {
+        /// What it is for.
+        why: &'static str,
+    },
     /// bpf-linker, from its sources.
     Linker {
         /// Debian's LLVM to build it with, if there is one that fits.
@@ -60,7 +65,7 @@ impl Step {
     pub(super) fn packages(&self) -> &[String] {
         match self {
             Self::Apt { packages, .. } => packages,
-            Self::Rustup { .. } | Self::Linker { .. } => &[],
+            Self::Rustup { .. } | Self::LinkerLater { .. } | Self::Linker { .. } => &[],
         }
     }
 }
@@ -70,6 +75,11 @@ impl fmt::Display for Step {
         match self {
             Self::Apt { packages, why } => write!(f, "{} (apt): {why}", packages.join(" ")),
             Self::Rustup { arguments, why } => write!(f, "rustup {}: {why}", arguments.join(" ")),
+            Self::LinkerLater { why } => write!(
+                f,
+                "bpf-linker {} with that compiler's LLVM (cargo install): {why}",
+                linker::VERSION
+            ),
             Self::Linker {
                 llvm: Some(llvm),
                 why,
@@ -145,10 +155,7 @@ fn build_steps(steps: &mut Vec<Step>) -> Result<()> {
             );
         }
         if Linker::find().is_none() {
-            steps.push(Step::Linker {
-                llvm: None,
-                why: WHY_LINKER,
-            });
+            steps.push(Step::LinkerLater { why: WHY_LINKER });
         }
         return Ok(());
     };

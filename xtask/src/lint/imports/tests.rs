@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{findings, module_of};
+use super::{declared, findings, module_of};
 
 fn lines(file: &str, text: &str) -> Vec<usize> {
-    findings(&module_of(Path::new(file)), text)
+    findings(&module_of(Path::new(file), &["cli".to_owned()]), text)
         .into_iter()
         .map(|(line, _)| line)
         .collect()
@@ -96,4 +96,14 @@ fn a_module_without_a_place_is_reported_and_the_roots_are_free() {
     assert_eq!(lines("helpers.rs", "use crate::units::Uid;"), [1]);
     assert_eq!(lines("lib.rs", "pub use crate::pipeline::run;"), [0; 0]);
     assert_eq!(lines("main.rs", "mod x;"), [0; 0]);
+}
+
+#[test]
+fn modules_of_the_program_may_use_the_whole_library_but_not_the_bpf_library() {
+    assert_eq!(
+        declared("mod cli;\nmod inline { }\n// mod no;\npub mod top;"),
+        ["cli", "top"]
+    );
+    assert_eq!(lines("cli.rs", "use crate::pipeline::X;"), [0; 0]);
+    assert_eq!(lines("cli/flags.rs", "use aya::Ebpf;"), [1]);
 }

@@ -1,0 +1,54 @@
+//! Tests on a real kernel, as root: what uidmeter tells is held against what the kernel itself tells.
+//!
+//! The same executable serves as the load: called with `--workload`, it does the work of one test user. Load runs under
+//! UIDs of its own (20000 and up) in a cgroup of its own, and ends by itself.
+
+mod daemon;
+mod exact;
+mod oracle;
+mod overflow;
+mod refusal;
+mod resolution;
+mod user;
+mod workload;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// What a test returns.
+type Outcome = Result<(), libtest_mimic::Failed>;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("--workload") {
+        return workload::run(&arguments.collect::<Vec<_>>());
+    }
+    let tests: [(&'static str, fn() -> Outcome); 20] = [
+        ("cpu_time_of_a_fork_storm_is_exact", exact::fork_storm),
+        ("cpu_time_of_threads_is_exact", exact::threads),
+        ("cpu_time_of_a_hog_is_exact_up_to_one_tick", exact::hog),
+        ("cpu_time_is_kept_when_a_process_changes_its_user", exact::change_of_user),
+        ("run_queue_wait_is_that_of_schedstat_even_under_migration", exact::run_queue_wait),
+        ("faults_and_switches_are_those_of_getrusage", exact::faults_and_switches),
+        ("user_and_system_time_add_up_and_follow_the_load", exact::modes),
+        ("the_whole_host_adds_up_and_the_idle_task_is_nobody", exact::whole_host),
+        ("a_hog_that_never_sleeps_shows_within_two_ticks", resolution::hog),
+        ("a_burst_is_visible_in_the_tick_that_contains_it", resolution::burst),
+        ("ten_thousand_users_in_256_slots_lose_nothing", overflow::ten_thousand_users),
+        ("the_daemon_serves_exact_figures_and_ends_within_a_second", daemon::serves_and_ends),
+        ("the_daemon_is_small", daemon::is_small),
+        ("a_probe_that_fails_alone_does_not_stop_the_rest", daemon::goes_on_without_one_probe),
+        ("an_ordinary_user_is_told_what_is_missing", refusal::ordinary_user),
+        ("missing_type_information_is_refused", refusal::no_btf),
+        ("damaged_type_information_is_refused", refusal::damaged_btf),
+        ("a_missing_tracepoint_is_refused", refusal::missing_tracepoint),
+        ("a_taken_port_is_refused_and_leaves_nothing_attached", refusal::taken_port),
+        ("wrong_flags_are_refused_in_one_line", refusal::wrong_flags),
+    ];
+    let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
+    let mut arguments = Arguments::from_args();
+    // Tests measure the machine that they share.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,207 @@
+//! The loads themselves: what the process behind [`crate::user::Load`] does.
+
+use std::{
+    fs, hint,
+    io::{self, Read as _, Write as _},
+    process::{Command, ExitCode},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::wait::waitpid,
+    unistd::{ForkResult, Pid, Uid, fork, setresuid},
+};
+
+/// `CGROUP_PROCS UID LOAD [ARGUMENT…]`.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    match begin(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "workload {arguments:?}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(arguments: &[String]) -> io::Result<()> {
+    let [procs, uid, load, rest @ ..] = arguments else {
+        return Err(io::Error::other("too few arguments"));
+    };
+    let number = |i: usize| rest.get(i).and_then(|n| n.parse().ok()).ok_or_else(|| io::Error::other("a number is missing"));
+    if procs != "-" {
+        fs::write(procs, std::process::id().to_string())?;
+    }
+    let uid: u32 = uid.parse().map_err(io::Error::other)?;
+    match load.as_str() {
+        "many-users" => {
+            ready_as(uid, true)?;
+            many_users(u32::try_from(number(0)?).map_err(io::Error::other)?)
+        }
+        "change-user" => {
+            ready_as(uid, true)?;
+            let to = u32::try_from(number(0)?).map_err(io::Error::other)?;
+            spin(Duration::from_millis(number(1)?));
+            become_user(to, false)?;
+            spin(Duration::from_millis(number(1)?));
+            Ok(())
+        }
+        "spin-now" => {
+            spin(Duration::from_millis(number(0)?));
+            Ok(())
+        }
+        "fork-storm" => ready_as(uid, false).and_then(|()| fork_storm(number(0)?)),
+        "threads" => ready_as(uid, false).and_then(|()| threads(number(0)?)),
+        "spin" => {
+            ready_as(uid, false)?;
+            spin(Duration::from_millis(number(0)?));
+            say("done")
+        }
+        "system" => ready_as(uid, false).and_then(|()| system_calls(Duration::from_millis(number(0)?))),
+        "faults" => ready_as(uid, false).and_then(|()| faults(number(0)?)),
+        "wander" => {
+            ready_as(uid, false)?;
+            wander(Duration::from_millis(number(0)?))?;
+            say("done")
+        }
+        other => Err(io::Error::other(format!("no load is called {other:?}"))),
+    }
+}
+
+/// Becomes `uid` and waits for a word.
+fn ready_as(uid: u32, keep_root: bool) -> io::Result<()> {
+    become_user(uid, keep_root)?;
+    say("ready")
+}
+
+/// Changes the real UID, by which tasks are charged; `keep_root` keeps the right to change it again.
+fn become_user(uid: u32, keep_root: bool) -> io::Result<()> {
+    let real = Uid::from_raw(uid);
+    let other = if keep_root { Uid::from_raw(0) } else { real };
+    Ok(setresuid(real, other, other)?)
+}
+
+/// Says where it stands, then waits for a word or the end of input.
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    io::stdin().lock().read(&mut [0])?;
+    Ok(())
+}
+
+/// Keeps a CPU busy for some time on the clock.
+fn spin(time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        hint::spin_loop();
+    }
+}
+
+/// Short-lived processes, two at a time, living 5 to 20 ms; every fourth runs a program.
+fn fork_storm(processes: u64) -> io::Result<()> {
+    let mut living = Vec::new();
+    for i in 0..processes {
+        let time = Duration::from_millis(5 + i * 7 % 16);
+        living.push(child(|| {
+            if i % 4 == 0 {
+                let time = time.as_millis().to_string();
+                Command::new("/proc/self/exe").args(["--workload", "-", "0", "spin-now", &time]).status()?;
+            } else {
+                spin(time);
+            }
+            Ok(())
+        })?);
+        if living.len() == 2 {
+            waitpid(living.remove(0), None)?;
+        }
+    }
+    for pid in living {
+        waitpid(pid, None)?;
+    }
+    Ok(())
+}
+
+fn threads(count: u64) -> io::Result<()> {
+    let threads: Vec<_> = (0..count)
+        .map(|i| {
+            thread::spawn(move || {
+                for _ in 0..20 {
+                    spin(Duration::from_millis(1 + i % 5));
+                    thread::sleep(Duration::from_micros(300));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| io::Error::other("a thread panicked"))?;
+    }
+    Ok(())
+}
+
+fn system_calls(time: Duration) -> io::Result<()> {
+    let until = Instant::now() + time;
+    let mut zeros = fs::File::open("/dev/zero")?;
+    let mut buffer = vec![0; 1 << 20];
+    while Instant::now() < until {
+        zeros.read_exact(&mut buffer)?;
+    }
+    say("done")
+}
+
+/// Touches fresh memory page by page, sleeping in between.
+fn faults(pages: u64) -> io::Result<()> {
+    let page = 4096;
+    let pages = usize::try_from(pages).map_err(io::Error::other)?;
+    for _ in 0..10 {
+        let mut memory = memmap2::MmapMut::map_anon(pages * page)?;
+        for at in (0..memory.len()).step_by(page) {
+            memory[at] = 1;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Spins and is moved between two CPUs every 3 ms.
+fn wander(time: Duration) -> io::Result<()> {
+    let until = Instant::now() + time;
+    let cpus = thread::available_parallelism()?.get().min(2);
+    let mut round = 0;
+    while Instant::now() < until {
+        let mut set = CpuSet::new();
+        set.set(round % cpus)?;
+        sched_setaffinity(Pid::from_raw(0), &set)?;
+        spin(Duration::from_millis(3));
+        round += 1;
+    }
+    Ok(())
+}
+
+/// Many users, each with one process that hardly lives.
+fn many_users(users: u32) -> io::Result<()> {
+    let first = nix::unistd::getuid().as_raw() + 1;
+    for uid in first..first + users {
+        let pid = child(|| {
+            become_user(uid, false)?;
+            spin(Duration::from_micros(100));
+            Ok(())
+        })?;
+        waitpid(pid, None)?;
+    }
+    Ok(())
+}
+
+/// Forks; the child does `work` and ends.
+fn child(work: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
+    // SAFETY: this process has one thread, so the child may do anything.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = i32::from(work().is_err());
+            // SAFETY: ends the process, without the parent's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}

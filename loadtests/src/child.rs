@@ -1,0 +1,126 @@
+//! Child processes that cannot outlive this one. Owns the only `unsafe` code of this crate: what a child does
+//! between fork and exec.
+
+use std::{
+    io,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
+};
+
+/// How often a child is asked whether it has ended. It costs the measured machine next to nothing, and CPU time is
+/// counted by the kernel, whenever one asks.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a child may take to end by itself when it is told to.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A running child; dropping it ends it.
+pub(crate) struct Child(std::process::Child);
+
+impl Child {
+    /// Starts `command`, on `cpu` alone if one is named.
+    pub(crate) fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Self> {
+        let mut cpus = None;
+        if let Some(cpu) = cpu {
+            let mut set = CpuSet::new();
+            set.set(cpu)?;
+            cpus = Some(set);
+        }
+        let prepare = move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            if let Some(cpus) = &cpus {
+                sched_setaffinity(Pid::from_raw(0), cpus)?;
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec only system calls are made: no memory is allocated, no lock is taken.
+        unsafe { command.pre_exec(prepare) };
+        command.spawn().map(Self)
+    }
+
+    /// The child's process ID.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id().cast_signed())
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.0.try_wait()
+    }
+
+    /// Waits until it has ended, but not for longer than `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let start = Instant::now();
+        loop {
+            let ended = self.ended()?;
+            if ended.is_some() || start.elapsed() > limit {
+                return Ok(ended);
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if matches!(self.ended(), Ok(Some(_))) {
+            return;
+        }
+        let _ = kill(self.pid(), Signal::SIGTERM);
+        if !matches!(self.wait(PATIENCE), Ok(Some(_))) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Child;
+    use nix::{errno::Errno, sys::signal::kill};
+    use std::{
+        io,
+        process::{Command, Stdio},
+        time::Duration,
+    };
+
+    fn shell(script: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdout(Stdio::null());
+        shell
+    }
+
+    #[test]
+    fn a_dropped_child_is_gone() -> io::Result<()> {
+        let child = Child::spawn(&mut shell("exec sleep 60"), None)?;
+        let pid = child.pid();
+        assert_eq!(kill(pid, None), Ok(()));
+        drop(child);
+        assert_eq!(kill(pid, None), Err(Errno::ESRCH));
+        Ok(())
+    }
+
+    #[test]
+    fn waiting_is_bounded() -> io::Result<()> {
+        let mut child = Child::spawn(&mut shell("exec sleep 60"), None)?;
+        assert!(child.wait(Duration::ZERO)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_pinned_child_runs_on_that_cpu_alone() -> io::Result<()> {
+        let mut child = Child::spawn(&mut shell("grep -q '^Cpus_allowed_list:.0$' /proc/self/status"), Some(0))?;
+        assert!(child.wait(Duration::from_secs(10))?.is_some_and(|status| status.success()));
+        Ok(())
+    }
+}

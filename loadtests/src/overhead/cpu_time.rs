@@ -1,0 +1,165 @@
+//! Part 2: CPU time of the same work with programs on and off, in pairs that follow each other at once.
+//!
+//! BPF statistics are off here: they take time themselves.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{
+    daemon::Daemon,
+    pipe::{Pipe, SWITCHES_PER_LOOP},
+    reference::{CLASSIC, Reference},
+    spread::Spread,
+    table::Table,
+    target::{Target, Verdict},
+};
+
+const LENGTH: Duration = Duration::from_millis(1_300);
+const TARGET: Target = Target { figure: "CPU time with uidmeter on against off", at_most: 1.03, unit: "times" };
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub(super) struct CpuTime {
+    loops: u32,
+    uidmeter: Pairs,
+    classic: Pairs,
+    verdict: Verdict,
+}
+
+/// Seconds of CPU time, one pair after the other.
+#[derive(Debug, Default, Serialize)]
+struct Pairs {
+    off_seconds: Vec<f64>,
+    on_seconds: Vec<f64>,
+}
+
+/// Measures pairs of both kinds in turn.
+pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pairs: u32) -> Result<CpuTime> {
+    let loops = pipe.loops(LENGTH);
+    let off = || Ok(pipe.run(loops)?.as_secs_f64());
+    let with_daemon = || {
+        let mut daemon = Daemon::start(daemon)?;
+        let time = pipe.run(loops)?;
+        daemon.check()?;
+        Ok(time.as_secs_f64())
+    };
+    let mut with_classic = || {
+        let _attached = reference.attach(CLASSIC)?;
+        Ok(pipe.run(loops)?.as_secs_f64())
+    };
+    let (mut uidmeter, mut classic) = (Pairs::default(), Pairs::default());
+    for number in 0..pairs {
+        // Off comes first and last by turns: what drifts on the way hits both alike.
+        let off_first = number % 2 == 0;
+        uidmeter.measure(off_first, off, with_daemon)?;
+        classic.measure(off_first, off, &mut with_classic)?;
+    }
+    let ratio = uidmeter.ratio().context("no pair was measured")?;
+    Ok(CpuTime { loops, uidmeter, classic, verdict: TARGET.judge(ratio.median) })
+}
+
+impl Pairs {
+    fn measure(
+        &mut self,
+        off_first: bool,
+        off: impl FnOnce() -> Result<f64>,
+        on: impl FnOnce() -> Result<f64>,
+    ) -> Result<()> {
+        let (off, on) = if off_first {
+            let off = off()?;
+            (off, on()?)
+        } else {
+            let on = on()?;
+            (off()?, on)
+        };
+        self.off_seconds.push(off);
+        self.on_seconds.push(on);
+        Ok(())
+    }
+
+    /// On against off, pair by pair.
+    fn ratio(&self) -> Option<Spread> {
+        Spread::of(self.on_seconds.iter().zip(&self.off_seconds).map(|(on, off)| on / off))
+    }
+
+    /// Nanoseconds of CPU time per context switch, all of it: the kernel's, the program's and what is measured.
+    fn ns_per_switch(&self, seconds: &[f64], loops: u32) -> Option<f64> {
+        Some(Spread::of(seconds.iter().copied())?.median * 1e9 / (f64::from(loops) * f64::from(SWITCHES_PER_LOOP)))
+    }
+}
+
+impl CpuTime {
+    pub(super) fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    pub(super) fn table(&self) -> Table<7> {
+        let mut table = Table::new([
+            "set", "off, ns/switch", "on, ns/switch", "on/off", "min–max", "target", "verdict",
+        ]);
+        for (set, pairs, has_target) in [("uidmeter run", &self.uidmeter, true), ("classic", &self.classic, false)] {
+            let ns = |seconds| pairs.ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
+            let ratio = pairs.ratio();
+            let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);
+            let [target, verdict] =
+                if has_target { [TARGET.to_string(), self.verdict.word().into()] } else { [String::new(), String::new()] };
+            table.row([
+                set.into(),
+                ns(&pairs.off_seconds),
+                ns(&pairs.on_seconds),
+                text(|ratio| format!("{:.3}", ratio.median)),
+                text(|ratio| format!("{:.3}", ratio.range())),
+                target,
+                verdict,
+            ]);
+        }
+        table
+    }
+
+    pub(super) fn heading(&self) -> String {
+        format!(
+            "2. CPU time of `perf bench sched pipe -l {}`, on against off: {} pairs each",
+            self.loops,
+            self.uidmeter.on_seconds.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pairs;
+    use crate::spread::Spread;
+    use anyhow::Result;
+    use std::cell::RefCell;
+
+    #[test]
+    fn ratios_are_taken_within_pairs() {
+        // The machine got twice as slow in between; the ratio does not notice.
+        let pairs = Pairs { off_seconds: vec![1.0, 2.0], on_seconds: vec![1.5, 3.0] };
+        assert_eq!(pairs.ratio(), Spread::of([1.5]));
+    }
+
+    #[test]
+    fn a_loop_is_two_switches() {
+        let pairs = Pairs::default();
+        assert_eq!(pairs.ns_per_switch(&[1.0], 500_000), Some(1000.0));
+    }
+
+    #[test]
+    fn either_order_files_each_time_under_its_own_name() -> Result<()> {
+        for (off_first, expected) in [(true, "off on "), (false, "on off ")] {
+            let order = RefCell::new(String::new());
+            let run = |name: &str, seconds| {
+                *order.borrow_mut() += name;
+                Ok(seconds)
+            };
+            let mut pairs = Pairs::default();
+            pairs.measure(off_first, || run("off ", 1.0), || run("on ", 2.0))?;
+            assert_eq!((pairs.off_seconds, pairs.on_seconds), (vec![1.0], vec![2.0]));
+            assert_eq!(order.into_inner(), expected);
+        }
+        Ok(())
+    }
+}
