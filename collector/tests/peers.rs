@@ -1,1 +1,154 @@
+//! Against the real Prometheus: it scrapes the daemon, and its own linter accepts the page.
+//!
+//! `cargo xtask test peers` fetches the servers and names them in `UIDMETER_PROMETHEUS_2`, `UIDMETER_PROMTOOL_2` and the
+//! same with 3.
 
+#[path = "support/daemon.rs"]
+mod support;
+
+use std::{
+    error::Error,
+    fs,
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use support::{Daemon, get};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// Ends when dropped.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _data: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start(binary: PathBuf, target: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let data = tempfile::tempdir()?;
+        let config = data.path().join("prometheus.yml");
+        fs::write(
+            &config,
+            format!(
+                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+                 scrape_configs: [{{job_name: uidmeter, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            ),
+        )?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let child = Command::new(binary)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self { child, address, _data: data })
+    }
+
+    /// The values of the series that `expression` yields.
+    fn query(&self, expression: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let (status, body) = get(self.address, &format!("/api/v1/query?query={encoded}"))?;
+        if status != 200 {
+            return Err(format!("{expression}: {status} {body}").into());
+        }
+        let body: serde_json::Value = serde_json::from_str(&body)?;
+        let series = body["data"]["result"].as_array().ok_or("no result")?;
+        series.iter().map(|one| Ok(one["value"][1].as_str().ok_or("no value")?.parse()?)).collect()
+    }
+
+    /// Asks until every value satisfies `condition`, and there is one.
+    fn await_query(&self, expression: &str, condition: impl Fn(f64) -> bool) -> Outcome {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = self.query(expression);
+            if let Ok(values) = &found
+                && !values.is_empty()
+                && values.iter().all(|value| condition(*value))
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{expression} yields {found:?}").into());
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Both fail if it has ended, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn from_environment(variable: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let path = std::env::var_os(variable).ok_or_else(|| format!("{variable} is not set; run `cargo xtask test peers`"))?;
+    Ok(path.into())
+}
+
+fn is_scraped_by(version: u32) -> Outcome {
+    let daemon = Daemon::start(&[])?;
+    let prometheus = Prometheus::start(from_environment(&format!("UIDMETER_PROMETHEUS_{version}"))?, daemon.address)?;
+    prometheus.await_query("up{job=\"uidmeter\"}", |up| (up - 1.0).abs() < f64::EPSILON)?;
+    prometheus.await_query("uidmeter_probe_active", |active| (active - 1.0).abs() < f64::EPSILON)?;
+    // Root runs this very test; its use is above nothing and below all CPUs.
+    let cpus = f64::from(u32::try_from(thread::available_parallelism()?.get())?);
+    prometheus.await_query("rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s])", |cores| cores > 0.0 && cores < cpus * 1.2)?;
+    prometheus.await_query(
+        "sum(rate(uidmeter_cpu_mode_seconds_total{user=\"root\"}[10s])) / sum(rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s]))",
+        |ratio| (ratio - 1.0).abs() < 1e-6,
+    )?;
+    prometheus.await_query(
+        "histogram_quantile(0.99, rate(uidmeter_run_queue_latency_seconds_bucket{user=\"root\"}[10s]))",
+        |seconds| seconds > 0.0 && seconds < 16.0,
+    )?;
+    daemon.end(Signal::SIGTERM)?;
+    Ok(())
+}
+
+fn passes_the_linter_of(version: u32) -> Outcome {
+    let daemon = Daemon::start(&[])?;
+    let (_, page) = daemon.get("/metrics")?;
+    let mut promtool = Command::new(from_environment(&format!("UIDMETER_PROMTOOL_{version}"))?)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    promtool.stdin.take().ok_or("no input")?.write_all(page.as_bytes())?;
+    let output = promtool.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    if !output.status.success() || !said.is_empty() {
+        return Err(format!("promtool says {}: {}", output.status, String::from_utf8_lossy(&said)).into());
+    }
+    Ok(())
+}
+
+#[test]
+fn prometheus_2_scrapes_the_daemon() -> Outcome {
+    is_scraped_by(2)
+}
+
+#[test]
+fn prometheus_3_scrapes_the_daemon() -> Outcome {
+    is_scraped_by(3)
+}
+
+#[test]
+fn promtool_2_accepts_the_page() -> Outcome {
+    passes_the_linter_of(2)
+}
+
+#[test]
+fn promtool_3_accepts_the_page() -> Outcome {
+    passes_the_linter_of(3)
+}

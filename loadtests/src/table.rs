@@ -1,6 +1,6 @@
 //! Tables for people: columns as wide as their widest cell, figures to the right, words to the left. Pure.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Header and rows of as many cells each.
 pub(crate) struct Table<const COLUMNS: usize> {
@@ -10,7 +10,9 @@ pub(crate) struct Table<const COLUMNS: usize> {
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table with a header only.
     pub(crate) fn new(header: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![header.map(str::to_owned)] }
+        Self {
+            rows: vec![header.map(str::to_owned)],
+        }
     }
 
     /// Adds a row.
@@ -21,18 +23,39 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
 impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
-        let is_figure: [bool; COLUMNS] = std::array::from_fn(|column| self.rows.iter().any(|row| is_figure(&row[column])));
+        let is_figure: [bool; COLUMNS] =
+            std::array::from_fn(|column| self.rows.iter().any(|row| is_figure(&row[column])));
         for (number, row) in self.rows.iter().enumerate() {
             let mut line = String::from(" ");
             for column in 0..COLUMNS {
                 let (cell, width) = (&row[column], widths[column]);
-                line += &if is_figure[column] { format!(" {cell:>width$} ") } else { format!(" {cell:<width$} ") };
+                if is_figure[column] {
+                    write!(line, " {cell:>width$} ")?;
+                } else {
+                    write!(line, " {cell:<width$} ")?;
+                }
             }
             writeln!(f, "{}", line.trim_end())?;
             if number == 0 {
-                writeln!(f, "  {}", "-".repeat(widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(2)))?;
+                writeln!(
+                    f,
+                    "  {}",
+                    "-".repeat(
+                        widths
+                            .iter()
+                            .map(|width| width + 2)
+                            .sum::<usize>()
+                            .saturating_sub(2)
+                    )
+                )?;
             }
         }
         Ok(())
@@ -40,7 +63,8 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
 }
 
 fn is_figure(cell: &str) -> bool {
-    cell.trim_start_matches(['+', '-']).starts_with(|first: char| first.is_ascii_digit())
+    cell.trim_start_matches(['+', '-'])
+        .starts_with(|first: char| first.is_ascii_digit())
 }
 
 #[cfg(test)]

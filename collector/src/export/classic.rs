@@ -62,7 +62,10 @@ pub fn cumulative(latency: &Latency) -> ([u64; CLASSIC_BOUNDS], u64) {
 #[cfg(test)]
 mod tests {
     use collector_ebpf::latency::{BOUNDS_NS, BUCKETS, bucket_of};
-    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+    use proptest::{
+        prelude::{any, prop_assert, prop_assert_eq, proptest},
+        test_runner::Config,
+    };
 
     use super::{BUCKETS_PER_OCTAVE, CLASSIC, LOWEST_EXPONENT, Latency, cumulative};
 
@@ -98,8 +101,12 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
         #[test]
-        fn each_count_is_that_of_the_waits_up_to_its_bound(waits in proptest::collection::vec(any::<u64>(), 0..64), shift in 0..60) {
+        fn each_count_is_that_of_the_waits_up_to_its_bound(
+            waits in proptest::collection::vec(any::<u64>(), 0..64), shift in 0..60,
+        ) {
             let waits: Vec<u64> = waits.iter().map(|wait| wait >> shift).collect();
             let mut latency = Latency { buckets: [0; BUCKETS] };
             for wait in &waits {

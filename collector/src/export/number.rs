@@ -68,7 +68,10 @@ fn fill<const LEN: usize>(mut n: u64, buffer: &mut [u8; LEN]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::{
+        prelude::{any, prop_assert_eq, proptest},
+        test_runner::Config,
+    };
 
     use super::{Nanos, decimal, seconds};
 
@@ -110,6 +113,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
         #[test]
         fn any_time_reads_back_as_the_same_nanoseconds(ns in any::<u64>()) {
             let text = written(|out| seconds(Nanos(ns), out)).replace("before ", "");

@@ -9,6 +9,8 @@ mod oracle;
 mod overflow;
 mod refusal;
 mod resolution;
+#[path = "../support/daemon.rs"]
+mod support;
 mod user;
 mod workload;
 

@@ -11,7 +11,8 @@ use tempfile::NamedTempFile;
 
 use crate::{
     Outcome,
-    daemon::{binary, nothing_left, our_programs},
+    daemon::{nothing_left, our_programs},
+    support::binary,
 };
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";

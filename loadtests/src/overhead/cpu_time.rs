@@ -17,7 +17,11 @@ use crate::{
 };
 
 const LENGTH: Duration = Duration::from_millis(1_300);
-const TARGET: Target = Target { figure: "CPU time with uidmeter on against off", at_most: 1.03, unit: "times" };
+const TARGET: Target = Target {
+    figure: "CPU time with uidmeter on against off",
+    at_most: 1.03,
+    unit: "times",
+};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -36,7 +40,12 @@ struct Pairs {
 }
 
 /// Measures pairs of both kinds in turn.
-pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pairs: u32) -> Result<CpuTime> {
+pub(super) fn measure(
+    pipe: &Pipe,
+    reference: &mut Reference,
+    daemon: &Path,
+    pairs: u32,
+) -> Result<CpuTime> {
     let loops = pipe.loops(LENGTH);
     let off = || Ok(pipe.run(loops)?.as_secs_f64());
     let with_daemon = || {
@@ -57,7 +66,12 @@ pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pai
         classic.measure(off_first, off, &mut with_classic)?;
     }
     let ratio = uidmeter.ratio().context("no pair was measured")?;
-    Ok(CpuTime { loops, uidmeter, classic, verdict: TARGET.judge(ratio.median) })
+    Ok(CpuTime {
+        loops,
+        uidmeter,
+        classic,
+        verdict: TARGET.judge(ratio.median),
+    })
 }
 
 impl Pairs {
@@ -81,13 +95,19 @@ impl Pairs {
 
     /// On against off, pair by pair.
     fn ratio(&self) -> Option<Spread> {
-        Spread::of(self.on_seconds.iter().zip(&self.off_seconds).map(|(on, off)| on / off))
+        Spread::of(
+            self.on_seconds
+                .iter()
+                .zip(&self.off_seconds)
+                .map(|(on, off)| on / off),
+        )
     }
+}
 
-    /// Nanoseconds of CPU time per context switch, all of it: the kernel's, the program's and what is measured.
-    fn ns_per_switch(&self, seconds: &[f64], loops: u32) -> Option<f64> {
-        Some(Spread::of(seconds.iter().copied())?.median * 1e9 / (f64::from(loops) * f64::from(SWITCHES_PER_LOOP)))
-    }
+/// Nanoseconds of CPU time per context switch, all of it: the kernel's, the program's and what is measured.
+fn ns_per_switch(seconds: &[f64], loops: u32) -> Option<f64> {
+    let switches = f64::from(loops) * f64::from(SWITCHES_PER_LOOP);
+    Some(Spread::of(seconds.iter().copied())?.median * 1e9 / switches)
 }
 
 impl CpuTime {
@@ -97,14 +117,30 @@ impl CpuTime {
 
     pub(super) fn table(&self) -> Table<7> {
         let mut table = Table::new([
-            "set", "off, ns/switch", "on, ns/switch", "on/off", "min–max", "target", "verdict",
+            "set",
+            "off, ns/switch",
+            "on, ns/switch",
+            "on/off",
+            "min–max",
+            "target",
+            "verdict",
         ]);
-        for (set, pairs, has_target) in [("uidmeter run", &self.uidmeter, true), ("classic", &self.classic, false)] {
-            let ns = |seconds| pairs.ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
+        for (set, pairs, has_target) in [
+            ("uidmeter run", &self.uidmeter, true),
+            ("classic", &self.classic, false),
+        ] {
+            let ns = |seconds| {
+                pairs
+                    .ns_per_switch(seconds, self.loops)
+                    .map_or_else(String::new, |ns| format!("{ns:.0}"))
+            };
             let ratio = pairs.ratio();
             let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);
-            let [target, verdict] =
-                if has_target { [TARGET.to_string(), self.verdict.word().into()] } else { [String::new(), String::new()] };
+            let [target, verdict] = if has_target {
+                [TARGET.to_string(), self.verdict.word().into()]
+            } else {
+                [String::new(), String::new()]
+            };
             table.row([
                 set.into(),
                 ns(&pairs.off_seconds),
@@ -129,7 +165,7 @@ impl CpuTime {
 
 #[cfg(test)]
 mod tests {
-    use super::Pairs;
+    use super::{Pairs, ns_per_switch};
     use crate::spread::Spread;
     use anyhow::Result;
     use std::cell::RefCell;
@@ -137,14 +173,16 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_pairs() {
         // The machine got twice as slow in between; the ratio does not notice.
-        let pairs = Pairs { off_seconds: vec![1.0, 2.0], on_seconds: vec![1.5, 3.0] };
+        let pairs = Pairs {
+            off_seconds: vec![1.0, 2.0],
+            on_seconds: vec![1.5, 3.0],
+        };
         assert_eq!(pairs.ratio(), Spread::of([1.5]));
     }
 
     #[test]
     fn a_loop_is_two_switches() {
-        let pairs = Pairs::default();
-        assert_eq!(pairs.ns_per_switch(&[1.0], 500_000), Some(1000.0));
+        assert_eq!(ns_per_switch(&[1.0], 500_000), Some(1000.0));
     }
 
     #[test]
@@ -157,7 +195,10 @@ mod tests {
             };
             let mut pairs = Pairs::default();
             pairs.measure(off_first, || run("off ", 1.0), || run("on ", 2.0))?;
-            assert_eq!((pairs.off_seconds, pairs.on_seconds), (vec![1.0], vec![2.0]));
+            assert_eq!(
+                (pairs.off_seconds, pairs.on_seconds),
+                (vec![1.0], vec![2.0])
+            );
             assert_eq!(order.into_inner(), expected);
         }
         Ok(())

@@ -89,7 +89,7 @@ pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             match rest.split_once(' ') {
                 Some((name, kind)) if name == family.name && family.kind.is_empty() => {
-                    family.kind = kind.to_owned()
+                    family.kind = kind.to_owned();
                 }
                 _ => return Err(format!("misplaced: {line}")),
             }

@@ -278,8 +278,9 @@ proptest! {
         let users: Vec<_> = (1..).zip(&names).map(|(uid, name)| (uid, name.as_str(), Counters::default())).collect();
         let page = page(&view(&users)).map_err(TestCaseError::fail)?;
         for family in &page.families {
-            let uids: Vec<_> = family.samples.iter().filter_map(|sample| sample.label("uid")?.parse::<usize>().ok()).collect();
-            let users: Vec<_> = family.samples.iter().filter_map(|sample| sample.label("user")).collect();
+            let samples = family.samples.iter();
+            let uids: Vec<usize> = samples.clone().filter_map(|sample| sample.label("uid")?.parse().ok()).collect();
+            let users: Vec<_> = samples.filter_map(|sample| sample.label("user")).collect();
             prop_assert_eq!(uids.len(), users.len());
             for (uid, user) in uids.iter().zip(users) {
                 prop_assert_eq!(&names[uid - 1], user);
