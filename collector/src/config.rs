@@ -22,7 +22,7 @@ pub struct ObserveFlags {
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     pub sample_interval: String,
 
-    /// Most users with figures of their own; the others share one row, which is exported as user "[overflow]"
+    /// Most users with figures of their own; the others share one row, which is exported as user `[overflow]`
     #[arg(long, value_name = "NUMBER", default_value_t = 4096)]
     pub max_users: u32,
 

@@ -132,9 +132,12 @@ impl Snapshot {
         self.rows.binary_search_by_key(&owner, |row| row.owner).ok().map(|i| &self.rows[i])
     }
 
-    /// Number of users with a row of their own.
-    pub fn users(&self) -> usize {
-        self.rows.iter().filter(|row| matches!(row.owner, Owner::User(_))).count()
+    /// The users with a row of their own.
+    pub fn users(&self) -> impl Iterator<Item = Uid> + '_ {
+        self.rows.iter().filter_map(|row| match row.owner {
+            Owner::User(uid) => Some(uid),
+            Owner::Kernel | Owner::Overflow => None,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use collector::{
     config::Observe,
     pipeline,
     rates::{UserUsage, usage},
-    snapshot::{Owner, Snapshot},
+    snapshot::Snapshot,
     source::Source as _,
     units::Nanos,
     users::Users,
@@ -38,17 +38,15 @@ pub(crate) fn run(observe: &Observe, options: &TopOptions) -> Result<(), Failure
     let clear = out.is_terminal();
     let (mut before, mut after) = (Snapshot::default(), Snapshot::default());
     source.read(&mut before);
+    // Asked now, names are there by the time of the first table.
+    users.names(before.users(), Instant::now());
     let mut shown = 0;
     while options.tables == 0 || shown < options.tables {
         if pause(options.interval, &stop) {
             break;
         }
         source.read(&mut after);
-        let uids = after.rows.iter().filter_map(|row| match row.owner {
-            Owner::User(uid) => Some(uid),
-            Owner::Kernel | Owner::Overflow => None,
-        });
-        let names = users.names(uids, Instant::now());
+        let names = users.names(after.users(), Instant::now());
         let view = View { names, ..View::default() };
         let usage = usage(&before, &after).unwrap_or_default();
         let text = table(&view, usage.rows, options.users);

@@ -43,7 +43,7 @@ pub struct Users {
 }
 
 /// How long an answer is believed, so that a renamed or new user is noticed.
-const BELIEVED: Duration = Duration::from_secs(600);
+const BELIEVED: Duration = Duration::from_mins(10);
 
 impl Users {
     /// Names from the system's name service (`getpwuid_r(3)`).

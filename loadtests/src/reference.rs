@@ -3,7 +3,7 @@
 use std::{os::fd::AsFd as _, path::Path};
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::{Btf, Ebpf, EbpfLoader, programs::BtfTracePoint, programs::tp_btf::BtfTracePointLink};
+use aya::{Btf, Ebpf, EbpfLoader, programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLink}};
 use collector::source::ebpf::field_offset;
 
 use crate::program::Program;
@@ -59,7 +59,7 @@ impl Reference {
         for (name, tracepoint) in EMPTY.iter().chain(CLASSIC) {
             program(&mut ebpf, name)?
                 .load(tracepoint, &types)
-                .with_context(|| format!("the kernel refuses the reference program {name}"))?;
+                .map_err(|error| anyhow!("the kernel refuses the reference program {name}: {}", why(&error)))?;
         }
         Ok(Self(ebpf))
     }
@@ -89,4 +89,35 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint> 
         .program_mut(name)
         .with_context(|| format!("the reference object has no program {name}"))?;
     Ok(program.try_into()?)
+}
+
+/// One line: of the verifier's log only its verdict.
+fn why(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            format!("the verifier says {:?} ({io_error})", verdict(&log).unwrap_or_default())
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The last line of a verifier's log before its statistics.
+fn verdict(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed"];
+    let is_verdict = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().rfind(is_verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn the_verdict_stands_before_the_statistics() {
+        let log = "178: (79) r1 = *(u64 *)(r0 +24)\ninvalid access to map value\nverification time 482 usec\n\
+                   stack depth 24\nprocessed 161 insns (limit 1000000)\n\n";
+        assert_eq!(verdict(log), Some("invalid access to map value"));
+        assert_eq!(verdict(""), None);
+    }
 }

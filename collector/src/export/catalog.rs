@@ -294,7 +294,7 @@ pub static FAMILIES: &[Family] = &[
         "Users that have a row of their own.",
         Samples::View {
             labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.snapshot.users() as u64)),
+            each: |view, emit| emit(&[], Value::Count(view.snapshot.users().count() as u64)),
         },
     ),
     Family::gauge(

@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     io,
+    ops::ControlFlow,
     pin::Pin,
     sync::{
         Arc,
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::{
     export::{Gather, OwnMetrics},
     rates::{Usage, usage},
-    snapshot::{Owner, Snapshot},
+    snapshot::Snapshot,
     source::Source,
     users::{Names, Users},
     view::{Published, View},
@@ -128,43 +129,46 @@ impl State {
         let mut due = Instant::now() + self.interval;
         let mut maintained = Instant::now();
         loop {
-            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            // A tick that is due comes first: scrapes, however many, do not put it off.
+            let wait = due.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                self.tick(due.elapsed() > self.interval / 2);
+                if maintained.elapsed() >= MAINTENANCE {
+                    self.source.maintain();
+                    maintained = Instant::now();
+                }
+                // The cadence stays; ticks that were missed altogether are not made up for.
+                due = (due + self.interval).max(Instant::now());
+                continue;
+            }
+            match inbox.recv_timeout(wait) {
                 Ok(Message::Fresh(request)) => {
-                    // Whoever else has asked by now gets the same reading.
-                    let mut requests = vec![request];
-                    let mut stop = false;
-                    for message in inbox.try_iter() {
-                        match message {
-                            Message::Fresh(request) => requests.push(request),
-                            Message::Stop => stop = true,
-                        }
-                    }
-                    let view = self.reading_for_scrape();
-                    for request in requests {
-                        // A scraper that has gone away meanwhile needs no answer.
-                        let _ = request.send(Arc::clone(&view));
-                    }
-                    if stop {
+                    if self.answer(request, inbox).is_break() {
                         return;
                     }
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    let late = due.elapsed() > self.interval / 2;
-                    self.tick(late);
-                    if maintained.elapsed() >= MAINTENANCE {
-                        self.source.maintain();
-                        maintained = Instant::now();
-                    }
-                    // The cadence stays; ticks that were missed altogether are not made up for.
-                    due += self.interval;
-                    let now = Instant::now();
-                    if due < now {
-                        due = now + self.interval;
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Takes one reading for everybody who has asked by now.
+    fn answer(&mut self, first: Request, inbox: &Receiver<Message>) -> ControlFlow<()> {
+        let mut requests = vec![first];
+        let mut flow = ControlFlow::Continue(());
+        for message in inbox.try_iter() {
+            match message {
+                Message::Fresh(request) => requests.push(request),
+                Message::Stop => flow = ControlFlow::Break(()),
+            }
+        }
+        let view = self.reading_for_scrape();
+        for request in requests {
+            // A scraper that has gone away meanwhile needs no answer.
+            let _ = request.send(Arc::clone(&view));
+        }
+        flow
     }
 
     fn tick(&mut self, late: bool) {
@@ -203,11 +207,7 @@ impl State {
     }
 
     fn names(&mut self, snapshot: &Snapshot, now: Instant) -> Names {
-        let uids = snapshot.rows.iter().filter_map(|row| match row.owner {
-            Owner::User(uid) => Some(uid),
-            Owner::Kernel | Owner::Overflow => None,
-        });
-        self.users.names(uids, now)
+        self.users.names(snapshot.users(), now)
     }
 
     fn publish(&mut self, view: View) -> Arc<View> {
@@ -217,3 +217,6 @@ impl State {
         view
     }
 }
+
+#[cfg(test)]
+mod tests;

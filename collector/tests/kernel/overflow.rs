@@ -37,8 +37,8 @@ pub(crate) fn ten_thousand_users() -> Outcome {
     if ours.abs_diff(kernel) > cgroup.rounding_ns() {
         return Err(format!("charged {ours} ns in all, the kernel says {kernel} ns").into());
     }
-    if snapshot.users() != SLOTS as usize {
-        return Err(format!("{} users have a row, there are {SLOTS} slots", snapshot.users()).into());
+    if snapshot.users().count() != SLOTS as usize {
+        return Err(format!("{} users have a row, there are {SLOTS} slots", snapshot.users().count()).into());
     }
     let homeless = u64::from(USERS + 1) - u64::from(now.users_of_ours);
     let told = snapshot.unattributed.overflow_users;

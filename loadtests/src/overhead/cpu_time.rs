@@ -130,9 +130,7 @@ impl CpuTime {
             ("classic", &self.classic, false),
         ] {
             let ns = |seconds| {
-                pairs
-                    .ns_per_switch(seconds, self.loops)
-                    .map_or_else(String::new, |ns| format!("{ns:.0}"))
+                ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"))
             };
             let ratio = pairs.ratio();
             let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);
