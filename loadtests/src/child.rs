@@ -119,15 +119,8 @@ mod tests {
 
     #[test]
     fn a_pinned_child_runs_on_that_cpu_alone() -> io::Result<()> {
-        let mut child = Child::spawn(
-            &mut shell("grep -q '^Cpus_allowed_list:.0$' /proc/self/status"),
-            Some(0),
-        )?;
-        assert!(
-            child
-                .wait(Duration::from_secs(10))?
-                .is_some_and(|status| status.success())
-        );
+        let mut child = Child::spawn(&mut shell("grep -q '^Cpus_allowed_list:.0$' /proc/self/status"), Some(0))?;
+        assert!(child.wait(Duration::from_secs(10))?.is_some_and(|status| status.success()));
         Ok(())
     }
 }

@@ -42,22 +42,14 @@ impl Daemon {
             .env("UIDMETER_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let child = Child::spawn(&mut command, None).with_context(|| {
-            format!(
-                "cannot start {}; build it with `cargo xtask build`",
-                program.display()
-            )
-        })?;
+        let child = Child::spawn(&mut command, None)
+            .with_context(|| format!("cannot start {}; build it with `cargo xtask build`", program.display()))?;
         let mut daemon = Self(child);
         let start = Instant::now();
         while !is_ready(address) {
             daemon.check()?;
             if start.elapsed() > START {
-                bail!(
-                    "{} is not ready after {} s",
-                    program.display(),
-                    START.as_secs()
-                );
+                bail!("{} is not ready after {} s", program.display(), START.as_secs());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -106,8 +98,7 @@ fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
-        stream
-            .write_all(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = [0; 12];
         stream.read_exact(&mut answer)?;
         Ok(&answer == b"HTTP/1.1 200")
@@ -121,10 +112,7 @@ fn memory(status: &str) -> Option<Memory> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
     };
-    Some(Memory {
-        resident_bytes: bytes("VmRSS:")?,
-        peak_bytes: bytes("VmHWM:")?,
-    })
+    Some(Memory { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
 }
 
 #[cfg(test)]
@@ -134,13 +122,7 @@ mod tests {
     #[test]
     fn memory_is_read_as_the_kernel_prints_it() {
         let status = "Name:\tuidmeter\nVmPeak:\t  400000 kB\nVmHWM:\t   51232 kB\nVmRSS:\t    9000 kB\nThreads:\t3\n";
-        assert_eq!(
-            memory(status),
-            Some(Memory {
-                resident_bytes: 9000 * 1024,
-                peak_bytes: 51232 * 1024
-            })
-        );
+        assert_eq!(memory(status), Some(Memory { resident_bytes: 9000 * 1024, peak_bytes: 51232 * 1024 }));
     }
 
     #[test]

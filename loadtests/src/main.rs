@@ -3,11 +3,7 @@
 //!
 //! This file owns the command line and the exit code: 0 if every target is met, 1 if one is missed, 2 if nothing
 //! could be measured.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "telling a person what was found is this program's job"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling a person what was found is this program's job")]
 
 mod child;
 mod daemon;

@@ -34,21 +34,11 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
     /// The release build of the daemon
-    #[arg(
-        long,
-        env = "UIDMETER_BIN",
-        value_name = "FILE",
-        default_value = "target/release/uidmeter"
-    )]
+    #[arg(long, env = "UIDMETER_BIN", value_name = "FILE", default_value = "target/release/uidmeter")]
     daemon: PathBuf,
 
     /// The object with the reference programs
-    #[arg(
-        long,
-        env = "UIDMETER_REFERENCE_BPF",
-        value_name = "FILE",
-        default_value = "target/bpf/reference.bpf.o"
-    )]
+    #[arg(long, env = "UIDMETER_REFERENCE_BPF", value_name = "FILE", default_value = "target/bpf/reference.bpf.o")]
     reference: PathBuf,
 
     /// Rounds of part 1 and pairs of part 2
@@ -83,10 +73,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let mut reference = Reference::load(&flags.reference, &options.btf)?;
     let pipe = Pipe::calibrate(flags.perf.clone())?;
     note_what_disturbs();
-    println!(
-        "load: perf bench sched pipe, both tasks on CPU {}; 7 pairs take about a minute and a half\n",
-        pipe.cpu()
-    );
+    println!("load: perf bench sched pipe, both tasks on CPU {}; 7 pairs take about a minute and a half\n", pipe.cpu());
 
     let switch_cost = switch_cost::measure(&pipe, &mut reference, &options, flags.pairs)?;
     println!("{}\n{}", switch_cost.heading(), switch_cost.table());
@@ -96,14 +83,8 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let footprint = footprint::measure(&flags.daemon)?;
     println!("{}\n{}", footprint.heading(), footprint.table());
 
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
-        .context("cannot read the kernel's version")?;
-    let report = Report {
-        kernel: kernel.trim().into(),
-        switch_cost,
-        cpu_time,
-        footprint,
-    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
+    let report = Report { kernel: kernel.trim().into(), switch_cost, cpu_time, footprint };
     if let Some(path) = &flags.json {
         write_json(path, &report)?;
     }
@@ -119,9 +100,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
 
 impl Report {
     fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        [self.switch_cost.verdict(), self.cpu_time.verdict()]
-            .into_iter()
-            .chain(self.footprint.verdicts())
+        [self.switch_cost.verdict(), self.cpu_time.verdict()].into_iter().chain(self.footprint.verdicts())
     }
 }
 
@@ -133,35 +112,18 @@ fn options() -> Result<Options> {
         observe: ObserveFlags,
     }
     let defaults = Defaults::try_parse_from([""])?;
-    let Observe {
-        sample_interval,
-        max_users,
-        kernel_memory,
-        btf,
-    } = Observe::new(&defaults.observe)?;
-    Ok(Options {
-        btf,
-        max_users,
-        kernel_memory,
-        tick: sample_interval,
-    })
+    let Observe { sample_interval, max_users, kernel_memory, btf } = Observe::new(&defaults.observe)?;
+    Ok(Options { btf, max_users, kernel_memory, tick: sample_interval })
 }
 
 fn note_what_disturbs() {
     if fs::read_to_string(STATISTICS).is_ok_and(|value| value.trim() != "0") {
-        println!(
-            "note: {STATISTICS} is on, which takes time itself and makes the ratios of part 2 larger"
-        );
+        println!("note: {STATISTICS} is on, which takes time itself and makes the ratios of part 2 larger");
     }
     let is_ours = |name: Option<&str>| name.is_some_and(|name| name == "sched_switch");
-    let running = aya::programs::loaded_programs()
-        .flatten()
-        .filter(|program| is_ours(program.name_as_str()))
-        .count();
+    let running = aya::programs::loaded_programs().flatten().filter(|program| is_ours(program.name_as_str())).count();
     if running > 0 {
-        println!(
-            "note: a program sched_switch is loaded already, perhaps another uidmeter: \"off\" is not quite off"
-        );
+        println!("note: a program sched_switch is loaded already, perhaps another uidmeter: \"off\" is not quite off");
     }
 }
 

@@ -39,13 +39,8 @@ impl Pipe {
     pub(crate) fn calibrate(perf: PathBuf) -> Result<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         // The last one, because the first one often serves most of the interrupts.
-        let cpu =
-            (0..nix::sched::CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let mut pipe = Self {
-            perf,
-            cpu: cpu.unwrap_or(0),
-            loops_per_second: 0.0,
-        };
+        let cpu = (0..nix::sched::CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), loops_per_second: 0.0 };
         pipe.run(TRIAL_LOOPS)?;
         let start = Instant::now();
         pipe.run(TRIAL_LOOPS)?;
@@ -69,15 +64,11 @@ impl Pipe {
         command.args(["bench", "sched", "pipe", "-l", &loops.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let before = time_of_children()?;
-        let mut child =
-            Child::spawn(&mut command, Some(self.cpu)).map_err(|error| missing(&error))?;
+        let mut child = Child::spawn(&mut command, Some(self.cpu)).map_err(|error| missing(&error))?;
         match child.wait(LIMIT)? {
             Some(status) if status.success() => {}
             Some(status) => bail!("`perf bench sched pipe -l {loops}` failed: {status}"),
-            None => bail!(
-                "`perf bench sched pipe -l {loops}` has not ended after {} s",
-                LIMIT.as_secs()
-            ),
+            None => bail!("`perf bench sched pipe -l {loops}` has not ended after {} s", LIMIT.as_secs()),
         }
         Ok(time_of_children()?.saturating_sub(before))
     }
@@ -96,15 +87,10 @@ fn missing(error: &io::Error) -> anyhow::Error {
 fn time_of_children() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let time = |value: TimeVal| u64::try_from(value.num_microseconds()).map(Duration::from_micros);
-    Ok(time(usage.user_time()).context("user time")?
-        + time(usage.system_time()).context("system time")?)
+    Ok(time(usage.user_time()).context("user time")? + time(usage.system_time()).context("system time")?)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to a range that fits"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a range that fits")]
 fn round_loops(wanted: f64) -> u32 {
     const STEP: f64 = 10_000.0;
     ((wanted / STEP).round().clamp(1.0, 10_000.0) * STEP) as u32
@@ -124,10 +110,6 @@ mod tests {
 
     #[test]
     fn without_perf_one_sentence_says_what_to_install() {
-        assert!(
-            missing(&io::ErrorKind::NotFound.into())
-                .to_string()
-                .contains("linux-perf")
-        );
+        assert!(missing(&io::ErrorKind::NotFound.into()).to_string().contains("linux-perf"));
     }
 }

@@ -3,7 +3,10 @@
 use std::{os::fd::AsFd as _, path::Path};
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::{Btf, Ebpf, EbpfLoader, programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLink}};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLink},
+};
 use collector::source::ebpf::field_offset;
 
 use crate::program::Program;
@@ -33,14 +36,12 @@ pub(crate) struct Attached {
 impl Reference {
     /// Loads the programs in `object` into the kernel whose type information is `btf`.
     pub(crate) fn load(object: &Path, btf: &Path) -> Result<Self> {
-        let field =
-            |name| field_offset(btf, "task_struct", &[name]).map_err(|error| anyhow!(error));
+        let field = |name| field_offset(btf, "task_struct", &[name]).map_err(|error| anyhow!(error));
         let pid = field("pid")?.context("this kernel's task_struct has no field pid")?;
         // Named `state` before Linux 5.14.
         let state = match field("__state")? {
             Some(offset) => offset,
-            None => field("state")?
-                .context("this kernel's task_struct has neither __state nor state")?,
+            None => field("state")?.context("this kernel's task_struct has neither __state nor state")?,
         };
         let mut ebpf = EbpfLoader::new()
             // The programs carry offsets of their own instead of relocations.
@@ -48,12 +49,7 @@ impl Reference {
             .override_global("OFFSET_PID", &pid, true)
             .override_global("OFFSET_STATE", &state, true)
             .load_file(object)
-            .with_context(|| {
-                format!(
-                    "cannot load {}; build it with `cargo xtask build-ebpf`",
-                    object.display()
-                )
-            })?;
+            .with_context(|| format!("cannot load {}; build it with `cargo xtask build-ebpf`", object.display()))?;
         let types = Btf::parse_file(btf, aya::Endianness::default())
             .with_context(|| format!("{} is not usable as type information", btf.display()))?;
         for (name, tracepoint) in EMPTY.iter().chain(CLASSIC) {
@@ -66,28 +62,19 @@ impl Reference {
 
     /// Sets programs to work.
     pub(crate) fn attach(&mut self, hooks: &[Hook]) -> Result<Attached> {
-        let mut attached = Attached {
-            programs: Vec::new(),
-            links: Vec::new(),
-        };
+        let mut attached = Attached { programs: Vec::new(), links: Vec::new() };
         for (name, tracepoint) in hooks {
             let program = program(&mut self.0, name)?;
-            let link = program
-                .attach()
-                .with_context(|| format!("cannot attach {name} to {tracepoint}"))?;
+            let link = program.attach().with_context(|| format!("cannot attach {name} to {tracepoint}"))?;
             attached.links.push(program.take_link(link)?);
-            attached
-                .programs
-                .push((name, program.fd()?.as_fd().try_clone_to_owned()?));
+            attached.programs.push((name, program.fd()?.as_fd().try_clone_to_owned()?));
         }
         Ok(attached)
     }
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the reference object has no program {name}"))?;
+    let program = ebpf.program_mut(name).with_context(|| format!("the reference object has no program {name}"))?;
     Ok(program.try_into()?)
 }
 

@@ -22,11 +22,7 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        Some(Self {
-            median: f64::midpoint(low, high),
-            min,
-            max,
-        })
+        Some(Self { median: f64::midpoint(low, high), min, max })
     }
 
     /// Least and greatest, with as many decimals as the format asks for.
@@ -46,10 +42,7 @@ impl fmt::Display for Range {
 }
 
 /// `amount / count`.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact up to 2^53: a hundred days in nanoseconds"
-)]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53: a hundred days in nanoseconds")]
 pub(crate) fn per(amount: u64, count: u64) -> f64 {
     amount as f64 / count as f64
 }
@@ -61,27 +54,13 @@ mod tests {
     #[test]
     fn the_median_is_the_value_in_the_middle_however_they_are_ordered() {
         let found = Spread::of([9.0, 1.0, 4.0]);
-        assert_eq!(
-            found,
-            Some(Spread {
-                median: 4.0,
-                min: 1.0,
-                max: 9.0
-            })
-        );
+        assert_eq!(found, Some(Spread { median: 4.0, min: 1.0, max: 9.0 }));
     }
 
     #[test]
     fn of_an_even_number_it_is_the_mean_of_the_two_in_the_middle() {
         let found = Spread::of([8.0, 2.0, 100.0, 4.0]);
-        assert_eq!(
-            found,
-            Some(Spread {
-                median: 6.0,
-                min: 2.0,
-                max: 100.0
-            })
-        );
+        assert_eq!(found, Some(Spread { median: 6.0, min: 2.0, max: 100.0 }));
     }
 
     #[test]

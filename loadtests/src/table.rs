@@ -10,9 +10,7 @@ pub(crate) struct Table<const COLUMNS: usize> {
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table with a header only.
     pub(crate) fn new(header: [&str; COLUMNS]) -> Self {
-        Self {
-            rows: vec![header.map(str::to_owned)],
-        }
+        Self { rows: vec![header.map(str::to_owned)] }
     }
 
     /// Adds a row.
@@ -23,13 +21,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
 impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        };
+        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         let is_figure: [bool; COLUMNS] =
             std::array::from_fn(|column| self.rows.iter().any(|row| is_figure(&row[column])));
@@ -45,17 +37,7 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
             }
             writeln!(f, "{}", line.trim_end())?;
             if number == 0 {
-                writeln!(
-                    f,
-                    "  {}",
-                    "-".repeat(
-                        widths
-                            .iter()
-                            .map(|width| width + 2)
-                            .sum::<usize>()
-                            .saturating_sub(2)
-                    )
-                )?;
+                writeln!(f, "  {}", "-".repeat(widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(2)))?;
             }
         }
         Ok(())
@@ -63,8 +45,7 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
 }
 
 fn is_figure(cell: &str) -> bool {
-    cell.trim_start_matches(['+', '-'])
-        .starts_with(|first: char| first.is_ascii_digit())
+    cell.trim_start_matches(['+', '-']).starts_with(|first: char| first.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -28,18 +28,8 @@ pub(crate) struct Verdict {
 impl Target {
     /// Compares; what is not a number misses every target.
     pub(crate) fn judge(self, measured: f64) -> Verdict {
-        let Self {
-            figure,
-            at_most,
-            unit,
-        } = self;
-        Verdict {
-            figure,
-            measured,
-            at_most,
-            unit,
-            met: measured <= at_most,
-        }
+        let Self { figure, at_most, unit } = self;
+        Verdict { figure, measured, at_most, unit, met: measured <= at_most }
     }
 }
 
@@ -63,18 +53,8 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            figure,
-            measured,
-            at_most,
-            unit,
-            ..
-        } = self;
-        write!(
-            f,
-            "{figure}: {measured:.3} {unit}, target at most {at_most} {unit}: {}",
-            self.word()
-        )
+        let Self { figure, measured, at_most, unit, .. } = self;
+        write!(f, "{figure}: {measured:.3} {unit}, target at most {at_most} {unit}: {}", self.word())
     }
 }
 
@@ -82,11 +62,7 @@ impl fmt::Display for Verdict {
 mod tests {
     use super::Target;
 
-    const TARGET: Target = Target {
-        figure: "cost",
-        at_most: 40.0,
-        unit: "ns",
-    };
+    const TARGET: Target = Target { figure: "cost", at_most: 40.0, unit: "ns" };
 
     #[test]
     fn the_bound_itself_is_fine_and_more_is_not() {
@@ -101,9 +77,6 @@ mod tests {
 
     #[test]
     fn a_miss_says_what_was_found_and_what_is_allowed() {
-        assert_eq!(
-            TARGET.judge(41.5).to_string(),
-            "cost: 41.500 ns, target at most 40 ns: MISSED"
-        );
+        assert_eq!(TARGET.judge(41.5).to_string(), "cost: 41.500 ns, target at most 40 ns: MISSED");
     }
 }

@@ -132,6 +132,8 @@ impl Source for EbpfSource {
     }
 
     fn maintain(&mut self) {
+        #[cfg(feature = "debug-log")]
+        self.kernel.flush_log();
         let no_ledger = self.banks.health().no_ledger;
         if no_ledger != self.no_ledger_seen {
             self.no_ledger_seen = no_ledger;

@@ -37,11 +37,7 @@ pub(super) struct SetCost {
 
 /// Nanoseconds of a run of the empty program, round by round.
 pub(super) fn ns_per_run(rounds: &[Round]) -> Vec<f64> {
-    rounds
-        .iter()
-        .map(total)
-        .map(|runs| per(runs.time_ns, runs.count))
-        .collect()
+    rounds.iter().map(total).map(|runs| per(runs.time_ns, runs.count)).collect()
 }
 
 /// Costs of a set. `at_switch` is its program that runs once at each context switch; `empty` is [`ns_per_run`] of the
@@ -56,10 +52,7 @@ pub(super) fn of_set(rounds: &[Round], at_switch: &str, empty: &[f64]) -> SetCos
         }))
     };
     let cost = |&(program, _): &(&'static str, Runs)| {
-        let each = rounds
-            .iter()
-            .map(|round| of(round, program))
-            .filter(|runs| runs.count > 0);
+        let each = rounds.iter().map(|round| of(round, program)).filter(|runs| runs.count > 0);
         ProgramCost {
             program,
             runs: rounds.iter().map(|round| of(round, program).count).sum(),
@@ -74,11 +67,7 @@ pub(super) fn of_set(rounds: &[Round], at_switch: &str, empty: &[f64]) -> SetCos
 }
 
 fn of(round: &Round, program: &str) -> Runs {
-    round
-        .iter()
-        .find(|(name, _)| *name == program)
-        .map(|(_, runs)| *runs)
-        .unwrap_or_default()
+    round.iter().find(|(name, _)| *name == program).map(|(_, runs)| *runs).unwrap_or_default()
 }
 
 fn total(round: &Round) -> Runs {
@@ -105,11 +94,7 @@ mod tests {
     #[test]
     fn the_empty_program_is_taken_off_once_for_each_run() {
         let empty = ns_per_run(&[vec![("empty", runs(10, 200))]]);
-        let round: Round = vec![
-            ("switch", runs(100, 30_000)),
-            ("wakeup", runs(50, 6_000)),
-            ("never", runs(0, 0)),
-        ];
+        let round: Round = vec![("switch", runs(100, 30_000)), ("wakeup", runs(50, 6_000)), ("never", runs(0, 0))];
         let cost = of_set(&[round], "switch", &empty);
         assert_eq!(cost.programs[0].net_ns_per_switch, exactly(280.0));
         // Half as many wakeups as switches: (6,000 - 50 × 20) / 100.
@@ -119,39 +104,19 @@ mod tests {
 
     #[test]
     fn a_program_that_never_ran_costs_nothing_and_has_no_time_per_run() {
-        let cost = of_set(
-            &[vec![("switch", runs(2, 80)), ("never", runs(0, 0))]],
-            "switch",
-            &[10.0],
-        );
-        assert_eq!(
-            (cost.programs[1].runs, cost.programs[1].ns_per_run),
-            (0, None)
-        );
+        let cost = of_set(&[vec![("switch", runs(2, 80)), ("never", runs(0, 0))]], "switch", &[10.0]);
+        assert_eq!((cost.programs[1].runs, cost.programs[1].ns_per_run), (0, None));
         assert_eq!(cost.programs[1].net_ns_per_switch, exactly(0.0));
         assert_eq!(cost.net_ns_per_switch, exactly(30.0));
     }
 
     #[test]
     fn each_round_is_held_against_the_empty_program_of_that_round() {
-        let empty = ns_per_run(&[
-            vec![("empty", runs(10, 100))],
-            vec![("empty", runs(10, 500))],
-        ]);
-        let rounds = [
-            vec![("switch", runs(10, 400))],
-            vec![("switch", runs(10, 800))],
-        ];
+        let empty = ns_per_run(&[vec![("empty", runs(10, 100))], vec![("empty", runs(10, 500))]]);
+        let rounds = [vec![("switch", runs(10, 400))], vec![("switch", runs(10, 800))]];
         let cost = of_set(&rounds, "switch", &empty);
         assert_eq!(cost.net_ns_per_switch, exactly(30.0));
-        assert_eq!(
-            cost.programs[0].ns_per_run,
-            Some(Spread {
-                median: 60.0,
-                min: 40.0,
-                max: 80.0
-            })
-        );
+        assert_eq!(cost.programs[0].ns_per_run, Some(Spread { median: 60.0, min: 40.0, max: 80.0 }));
         assert_eq!(cost.programs[0].runs, 20);
     }
 

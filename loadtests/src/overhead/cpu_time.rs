@@ -17,11 +17,7 @@ use crate::{
 };
 
 const LENGTH: Duration = Duration::from_millis(1_300);
-const TARGET: Target = Target {
-    figure: "CPU time with uidmeter on against off",
-    at_most: 1.03,
-    unit: "times",
-};
+const TARGET: Target = Target { figure: "CPU time with uidmeter on against off", at_most: 1.03, unit: "times" };
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -40,12 +36,7 @@ struct Pairs {
 }
 
 /// Measures pairs of both kinds in turn.
-pub(super) fn measure(
-    pipe: &Pipe,
-    reference: &mut Reference,
-    daemon: &Path,
-    pairs: u32,
-) -> Result<CpuTime> {
+pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pairs: u32) -> Result<CpuTime> {
     let loops = pipe.loops(LENGTH);
     let off = || Ok(pipe.run(loops)?.as_secs_f64());
     let with_daemon = || {
@@ -66,12 +57,7 @@ pub(super) fn measure(
         classic.measure(off_first, off, &mut with_classic)?;
     }
     let ratio = uidmeter.ratio().context("no pair was measured")?;
-    Ok(CpuTime {
-        loops,
-        uidmeter,
-        classic,
-        verdict: TARGET.judge(ratio.median),
-    })
+    Ok(CpuTime { loops, uidmeter, classic, verdict: TARGET.judge(ratio.median) })
 }
 
 impl Pairs {
@@ -95,12 +81,7 @@ impl Pairs {
 
     /// On against off, pair by pair.
     fn ratio(&self) -> Option<Spread> {
-        Spread::of(
-            self.on_seconds
-                .iter()
-                .zip(&self.off_seconds)
-                .map(|(on, off)| on / off),
-        )
+        Spread::of(self.on_seconds.iter().zip(&self.off_seconds).map(|(on, off)| on / off))
     }
 }
 
@@ -116,22 +97,10 @@ impl CpuTime {
     }
 
     pub(super) fn table(&self) -> Table<7> {
-        let mut table = Table::new([
-            "set",
-            "off, ns/switch",
-            "on, ns/switch",
-            "on/off",
-            "min–max",
-            "target",
-            "verdict",
-        ]);
-        for (set, pairs, has_target) in [
-            ("uidmeter run", &self.uidmeter, true),
-            ("classic", &self.classic, false),
-        ] {
-            let ns = |seconds| {
-                ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"))
-            };
+        let mut table =
+            Table::new(["set", "off, ns/switch", "on, ns/switch", "on/off", "min–max", "target", "verdict"]);
+        for (set, pairs, has_target) in [("uidmeter run", &self.uidmeter, true), ("classic", &self.classic, false)] {
+            let ns = |seconds| ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
             let ratio = pairs.ratio();
             let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);
             let [target, verdict] = if has_target {
@@ -171,10 +140,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_pairs() {
         // The machine got twice as slow in between; the ratio does not notice.
-        let pairs = Pairs {
-            off_seconds: vec![1.0, 2.0],
-            on_seconds: vec![1.5, 3.0],
-        };
+        let pairs = Pairs { off_seconds: vec![1.0, 2.0], on_seconds: vec![1.5, 3.0] };
         assert_eq!(pairs.ratio(), Spread::of([1.5]));
     }
 
@@ -193,10 +159,7 @@ mod tests {
             };
             let mut pairs = Pairs::default();
             pairs.measure(off_first, || run("off ", 1.0), || run("on ", 2.0))?;
-            assert_eq!(
-                (pairs.off_seconds, pairs.on_seconds),
-                (vec![1.0], vec![2.0])
-            );
+            assert_eq!((pairs.off_seconds, pairs.on_seconds), (vec![1.0], vec![2.0]));
             assert_eq!(order.into_inner(), expected);
         }
         Ok(())

@@ -18,11 +18,7 @@ use crate::{
 
 /// Half a second is half a million switches: more would only blur which round was disturbed.
 const LENGTH: Duration = Duration::from_millis(500);
-const TARGET: Target = Target {
-    figure: "uidmeter per context switch",
-    at_most: 40.0,
-    unit: "ns",
-};
+const TARGET: Target = Target { figure: "uidmeter per context switch", at_most: 40.0, unit: "ns" };
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -36,12 +32,7 @@ pub(super) struct SwitchCost {
 }
 
 /// Measures each set of programs once in each round.
-pub(super) fn measure(
-    pipe: &Pipe,
-    reference: &mut Reference,
-    options: &Options,
-    rounds: u32,
-) -> Result<SwitchCost> {
+pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, options: &Options, rounds: u32) -> Result<SwitchCost> {
     let _statistics = program::switch_on()?;
     let loops = pipe.loops(LENGTH);
     let (mut empty, mut uidmeter, mut classic) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,14 +48,11 @@ pub(super) fn measure(
     }
     let each_empty = cost::ns_per_run(&empty);
     let uidmeter = cost::of_set(&uidmeter, "sched_switch", &each_empty);
-    let net = uidmeter
-        .net_ns_per_switch
-        .context("uidmeter's sched_switch never ran")?;
+    let net = uidmeter.net_ns_per_switch.context("uidmeter's sched_switch never ran")?;
     Ok(SwitchCost {
         loops,
         rounds,
-        empty_ns_per_run: Spread::of(each_empty.iter().copied())
-            .context("no round was measured")?,
+        empty_ns_per_run: Spread::of(each_empty.iter().copied()).context("no round was measured")?,
         uidmeter,
         classic: cost::of_set(&classic, "classic_switch", &each_empty),
         verdict: TARGET.judge(net.median),
@@ -73,23 +61,11 @@ pub(super) fn measure(
 
 /// What `programs` do while the load runs.
 fn observe(programs: &[Program], pipe: &Pipe, loops: u32) -> Result<Round> {
-    let all = || {
-        programs
-            .iter()
-            .map(|(_, fd)| Runs::of(fd))
-            .collect::<Result<Vec<_>>>()
-    };
+    let all = || programs.iter().map(|(_, fd)| Runs::of(fd)).collect::<Result<Vec<_>>>();
     let before = all()?;
     pipe.run(loops)?;
-    let differences = all()?
-        .into_iter()
-        .zip(before)
-        .map(|(after, before)| after - before);
-    let round: Round = programs
-        .iter()
-        .map(|(name, _)| *name)
-        .zip(differences)
-        .collect();
+    let differences = all()?.into_iter().zip(before).map(|(after, before)| after - before);
+    let round: Round = programs.iter().map(|(name, _)| *name).zip(differences).collect();
     ensure!(
         round.iter().any(|(_, runs)| runs.count >= u64::from(loops)),
         "the kernel counted hardly any run of {:?}: is another program in their way?",
@@ -104,16 +80,8 @@ impl SwitchCost {
     }
 
     pub(super) fn table(&self) -> Table<8> {
-        let mut table = Table::new([
-            "set",
-            "program",
-            "runs",
-            "ns/run",
-            "min–max",
-            "net ns/switch",
-            "target",
-            "verdict",
-        ]);
+        let mut table =
+            Table::new(["set", "program", "runs", "ns/run", "min–max", "net ns/switch", "target", "verdict"]);
         let empty = self.empty_ns_per_run;
         let mut row = |cells: [&str; 2], runs: String, cost: [String; 3], end: [String; 2]| {
             let [set, program] = cells.map(str::to_owned);
@@ -125,46 +93,19 @@ impl SwitchCost {
         row(
             ["empty", "empty_switch"],
             String::new(),
-            [
-                format!("{:.1}", empty.median),
-                empty.range().to_string(),
-                "0 by definition".into(),
-            ],
+            [format!("{:.1}", empty.median), empty.range().to_string(), "0 by definition".into()],
             nothing(),
         );
-        let sets = [
-            ("uidmeter", &self.uidmeter, true),
-            ("classic", &self.classic, false),
-        ];
+        let sets = [("uidmeter", &self.uidmeter, true), ("classic", &self.classic, false)];
         for (set, cost, has_target) in sets {
-            for ProgramCost {
-                program,
-                runs,
-                ns_per_run,
-                net_ns_per_switch,
-            } in &cost.programs
-            {
+            for ProgramCost { program, runs, ns_per_run, net_ns_per_switch } in &cost.programs {
                 let [each, range] = median_and_range(*ns_per_run);
                 let [net, _] = median_and_range(*net_ns_per_switch);
-                row(
-                    [set, program],
-                    runs.to_string(),
-                    [each, range, net],
-                    nothing(),
-                );
+                row([set, program], runs.to_string(), [each, range, net], nothing());
             }
             let [net, range] = median_and_range(cost.net_ns_per_switch);
-            let end = if has_target {
-                [TARGET.to_string(), self.verdict.word().into()]
-            } else {
-                nothing()
-            };
-            row(
-                [set, "all, net of empty"],
-                String::new(),
-                [String::new(), range, net],
-                end,
-            );
+            let end = if has_target { [TARGET.to_string(), self.verdict.word().into()] } else { nothing() };
+            row([set, "all, net of empty"], String::new(), [String::new(), range, net], end);
         }
         table
     }
@@ -178,7 +119,5 @@ impl SwitchCost {
 }
 
 fn median_and_range(spread: Option<Spread>) -> [String; 2] {
-    spread.map_or(["-".into(), String::new()], |spread| {
-        [format!("{:.1}", spread.median), spread.range().to_string()]
-    })
+    spread.map_or(["-".into(), String::new()], |spread| [format!("{:.1}", spread.median), spread.range().to_string()])
 }

@@ -109,6 +109,9 @@ const TICK: Program = Program { name: "tick", hook: "perf_event/cpu-clock", need
 pub(super) struct Attached {
     ebpf: Ebpf,
     states: Vec<(Program, ProbeState)>,
+    /// Absent if the embedded programs were built without logs.
+    #[cfg(feature = "debug-log")]
+    log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 /// Loads and attaches everything.
@@ -143,7 +146,12 @@ fn attach(options: &Options) -> Result<(Attached, Banks), LoadError> {
         slots,
     )
     .map_err(refused("to share its maps"))?;
-    let mut attached = Attached { ebpf, states: Vec::new() };
+    let mut attached = Attached {
+        #[cfg(feature = "debug-log")]
+        log: aya_log::EbpfLogger::init(&mut ebpf).ok(),
+        ebpf,
+        states: Vec::new(),
+    };
     attached.attach(NEW_TASK, |ebpf| tracepoint(ebpf, NEW_TASK.name, &btf));
     attached.attach(SEED, |ebpf| {
         iterator(ebpf)?.load("task", &btf)?;
@@ -170,6 +178,14 @@ impl Attached {
     /// Gives a ledger to every task that has none.
     pub(super) fn seed_ledgers(&mut self) -> Result<(), AttachError> {
         run_iterator(&mut self.ebpf)
+    }
+
+    /// Prints what the programs have logged meanwhile.
+    #[cfg(feature = "debug-log")]
+    pub(super) fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
     }
 
     pub(super) fn probes(&self) -> Vec<Probe> {
