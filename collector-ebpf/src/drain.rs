@@ -17,49 +17,49 @@ pub fn drain(task: Task) {
         return;
     }
     let Some(ledger) = ledger::find(task) else {
-        if let Some(health) = slots::health() {
-            health.no_ledger += 1;
-        }
-        return;
+        return slots::count_missing_ledger();
     };
     let Some(row) = slots::row(slots::slot_of(task, ledger)) else {
-        if let Some(health) = slots::health() {
-            health.no_row += 1;
-        }
-        return;
+        return slots::count_missing_row();
     };
     let books = task.books();
     let mut delta = growth(&books, &ledger.drained);
-    ledger.drained = books;
-    if fell(&delta) {
+    if (often(&delta) | seldom(&delta)) >> 63 == 1 {
+        // A counter went down. It never does, so one test serves for all: a negative difference has the top bit.
         clamp(&mut delta);
-        if let Some(health) = slots::health() {
-            health.clamped += 1;
-        }
+        slots::count_clamped();
     }
-    charge(row, &delta);
-}
-
-#[inline(always)]
-fn charge(row: &mut UidCounters, delta: &Books) {
+    ledger.drained.cpu_ns = books.cpu_ns;
+    ledger.drained.wait_ns = books.wait_ns;
+    ledger.drained.timeslices = books.timeslices;
+    ledger.drained.voluntary_switches = books.voluntary_switches;
+    ledger.drained.involuntary_switches = books.involuntary_switches;
     row.books.cpu_ns += delta.cpu_ns;
-    row.books.user_ns += delta.user_ns;
-    row.books.system_ns += delta.system_ns;
     row.books.voluntary_switches += delta.voluntary_switches;
     row.books.involuntary_switches += delta.involuntary_switches;
-    row.books.migrations += delta.migrations;
-    row.books.minor_faults += delta.minor_faults;
-    row.books.major_faults += delta.major_faults;
-    // A wait is over when the task gets a CPU, so between two switch-outs lies one wait. The tick finds it first
-    // if the task is still running then; several in one delta (a drain was missed) count at their mean.
-    row.books.wait_ns += delta.wait_ns;
     if delta.timeslices > 0 {
-        row.books.timeslices += delta.timeslices;
-        let wait = if delta.timeslices == 1 { delta.wait_ns } else { delta.wait_ns / delta.timeslices };
-        let bucket = bucket_of(wait);
-        if bucket < BUCKETS {
-            row.latency[bucket] += delta.timeslices;
-        }
+        charge_waits(row, &delta);
+    }
+    if seldom(&delta) > 0 {
+        ledger.drained = books;
+        row.books.user_ns += delta.user_ns;
+        row.books.system_ns += delta.system_ns;
+        row.books.migrations += delta.migrations;
+        row.books.minor_faults += delta.minor_faults;
+        row.books.major_faults += delta.major_faults;
+    }
+}
+
+/// A wait is over when the task gets a CPU, so between two switch-outs lies one wait. The tick finds it first if the
+/// task is still running then; several in one delta (a drain was missed) count at their mean.
+#[inline(always)]
+fn charge_waits(row: &mut UidCounters, delta: &Books) {
+    row.books.wait_ns += delta.wait_ns;
+    row.books.timeslices += delta.timeslices;
+    let wait = if delta.timeslices == 1 { delta.wait_ns } else { delta.wait_ns / delta.timeslices };
+    let bucket = bucket_of(wait);
+    if bucket < BUCKETS {
+        row.latency[bucket] += delta.timeslices;
     }
 }
 
@@ -79,20 +79,16 @@ fn growth(now: &Books, base: &Books) -> Books {
     }
 }
 
-/// Whether any counter went down: then its difference has the top bit. One test for all, since it never happens.
+/// Bits of the counters that grow at nearly every switch.
 #[inline(always)]
-fn fell(delta: &Books) -> bool {
-    let all = delta.cpu_ns
-        | delta.user_ns
-        | delta.system_ns
-        | delta.wait_ns
-        | delta.timeslices
-        | delta.voluntary_switches
-        | delta.involuntary_switches
-        | delta.migrations
-        | delta.minor_faults
-        | delta.major_faults;
-    all >> 63 == 1
+fn often(delta: &Books) -> u64 {
+    delta.cpu_ns | delta.wait_ns | delta.timeslices | delta.voluntary_switches | delta.involuntary_switches
+}
+
+/// Bits of the counters that rarely grow between two switches: zero means that there is nothing to charge to them.
+#[inline(always)]
+fn seldom(delta: &Books) -> u64 {
+    delta.user_ns | delta.system_ns | delta.migrations | delta.minor_faults | delta.major_faults
 }
 
 #[inline(never)]

@@ -41,11 +41,37 @@ pub fn row<'a>(slot: u32) -> Option<&'a mut UidCounters> {
 
 /// This CPU's counts of what could not be attributed.
 #[inline(always)]
-pub fn health<'a>() -> Option<&'a mut Health> {
+fn health<'a>() -> Option<&'a mut Health> {
     // SAFETY: calls a helper that has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     // SAFETY: as in `row`.
     HEALTH.get_ptr_mut(cpu).map(|row| unsafe { &mut *row })
+}
+
+// Out of line, since none of these ever happens on a healthy host.
+
+/// A task without a ledger was met.
+#[inline(never)]
+pub fn count_missing_ledger() {
+    if let Some(health) = health() {
+        health.no_ledger += 1;
+    }
+}
+
+/// There is no row for this CPU.
+#[inline(never)]
+pub fn count_missing_row() {
+    if let Some(health) = health() {
+        health.no_row += 1;
+    }
+}
+
+/// A task's counter has gone down.
+#[inline(never)]
+pub fn count_clamped() {
+    if let Some(health) = health() {
+        health.clamped += 1;
+    }
 }
 
 /// The slot to charge for `task`. Asks the table only when the task's UID is not the one of its last drain.

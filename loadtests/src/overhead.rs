@@ -73,7 +73,11 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let mut reference = Reference::load(&flags.reference, &options.btf)?;
     let pipe = Pipe::calibrate(flags.perf.clone())?;
     note_what_disturbs();
-    println!("load: perf bench sched pipe, both tasks on CPU {}; 7 pairs take about a minute and a half\n", pipe.cpu());
+    println!(
+        "load: perf bench sched pipe, both tasks on CPU {}; this takes about {} s\n",
+        pipe.cpu(),
+        25 + 10 * flags.pairs
+    );
 
     let switch_cost = switch_cost::measure(&pipe, &mut reference, &options, flags.pairs)?;
     println!("{}\n{}", switch_cost.heading(), switch_cost.table());

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     daemon::Daemon,
     pipe::{Pipe, SWITCHES_PER_LOOP},
-    reference::{CLASSIC, Reference},
+    reference::{CLASSIC, EMPTY, Reference},
     spread::Spread,
     table::Table,
     target::{Target, Verdict},
@@ -24,6 +24,7 @@ const TARGET: Target = Target { figure: "CPU time with uidmeter on against off",
 pub(super) struct CpuTime {
     loops: u32,
     uidmeter: Pairs,
+    empty: Pairs,
     classic: Pairs,
     verdict: Verdict,
 }
@@ -35,29 +36,30 @@ struct Pairs {
     on_seconds: Vec<f64>,
 }
 
-/// Measures pairs of both kinds in turn.
+/// Measures pairs of each kind in turn.
 pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pairs: u32) -> Result<CpuTime> {
     let loops = pipe.loops(LENGTH);
-    let off = || Ok(pipe.run(loops)?.as_secs_f64());
+    let run = || Ok(pipe.run(loops)?.as_secs_f64());
     let with_daemon = || {
         let mut daemon = Daemon::start(daemon)?;
-        let time = pipe.run(loops)?;
+        let seconds = run()?;
         daemon.check()?;
-        Ok(time.as_secs_f64())
+        Ok(seconds)
     };
-    let mut with_classic = || {
-        let _attached = reference.attach(CLASSIC)?;
-        Ok(pipe.run(loops)?.as_secs_f64())
+    let mut with = |programs| {
+        let _attached = reference.attach(programs)?;
+        run()
     };
-    let (mut uidmeter, mut classic) = (Pairs::default(), Pairs::default());
+    let (mut uidmeter, mut empty, mut classic) = (Pairs::default(), Pairs::default(), Pairs::default());
     for number in 0..pairs {
         // Off comes first and last by turns: what drifts on the way hits both alike.
         let off_first = number % 2 == 0;
-        uidmeter.measure(off_first, off, with_daemon)?;
-        classic.measure(off_first, off, &mut with_classic)?;
+        uidmeter.measure(off_first, run, with_daemon)?;
+        empty.measure(off_first, run, || with(EMPTY))?;
+        classic.measure(off_first, run, || with(CLASSIC))?;
     }
     let ratio = uidmeter.ratio().context("no pair was measured")?;
-    Ok(CpuTime { loops, uidmeter, classic, verdict: TARGET.judge(ratio.median) })
+    Ok(CpuTime { loops, uidmeter, empty, classic, verdict: TARGET.judge(ratio.median) })
 }
 
 impl Pairs {
@@ -99,7 +101,9 @@ impl CpuTime {
     pub(super) fn table(&self) -> Table<7> {
         let mut table =
             Table::new(["set", "off, ns/switch", "on, ns/switch", "on/off", "min–max", "target", "verdict"]);
-        for (set, pairs, has_target) in [("uidmeter run", &self.uidmeter, true), ("classic", &self.classic, false)] {
+        let sets =
+            [("uidmeter run", &self.uidmeter, true), ("empty", &self.empty, false), ("classic", &self.classic, false)];
+        for (set, pairs, has_target) in sets {
             let ns = |seconds| ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
             let ratio = pairs.ratio();
             let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);

@@ -25,7 +25,7 @@ const TARGET: Target = Target { figure: "uidmeter per context switch", at_most: 
 pub(super) struct SwitchCost {
     loops: u32,
     rounds: u32,
-    empty_ns_per_run: Spread,
+    empty: SetCost,
     uidmeter: SetCost,
     classic: SetCost,
     verdict: Verdict,
@@ -52,7 +52,7 @@ pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, options: &Options,
     Ok(SwitchCost {
         loops,
         rounds,
-        empty_ns_per_run: Spread::of(each_empty.iter().copied()).context("no round was measured")?,
+        empty: cost::of_set(&empty, "empty_switch", &each_empty),
         uidmeter,
         classic: cost::of_set(&classic, "classic_switch", &each_empty),
         verdict: TARGET.judge(net.median),
@@ -79,33 +79,23 @@ impl SwitchCost {
         &self.verdict
     }
 
-    pub(super) fn table(&self) -> Table<8> {
-        let mut table =
-            Table::new(["set", "program", "runs", "ns/run", "min–max", "net ns/switch", "target", "verdict"]);
-        let empty = self.empty_ns_per_run;
-        let mut row = |cells: [&str; 2], runs: String, cost: [String; 3], end: [String; 2]| {
-            let [set, program] = cells.map(str::to_owned);
-            let [each, range, net] = cost;
-            let [target, verdict] = end;
-            table.row([set, program, runs, each, range, net, target, verdict]);
-        };
-        let nothing = || [String::new(), String::new()];
-        row(
-            ["empty", "empty_switch"],
-            String::new(),
-            [format!("{:.1}", empty.median), empty.range().to_string(), "0 by definition".into()],
-            nothing(),
-        );
-        let sets = [("uidmeter", &self.uidmeter, true), ("classic", &self.classic, false)];
-        for (set, cost, has_target) in sets {
+    pub(super) fn table(&self) -> Table<9> {
+        let header = ["set", "program", "runs", "ns/run", "min–max", "net ns/switch", "min–max", "target", "verdict"];
+        let mut table = Table::new(header);
+        let sets = [("empty", &self.empty), ("uidmeter", &self.uidmeter), ("classic", &self.classic)];
+        for (set, cost) in sets {
             for ProgramCost { program, runs, ns_per_run, net_ns_per_switch } in &cost.programs {
-                let [each, range] = median_and_range(*ns_per_run);
-                let [net, _] = median_and_range(*net_ns_per_switch);
-                row([set, program], runs.to_string(), [each, range, net], nothing());
+                let ([each, each_range], [net, net_range]) = (cells(*ns_per_run), cells(*net_ns_per_switch));
+                let (set, program, runs) = (set.to_owned(), (*program).to_owned(), runs.to_string());
+                table.row([set, program, runs, each, each_range, net, net_range, String::new(), String::new()]);
             }
-            let [net, range] = median_and_range(cost.net_ns_per_switch);
-            let end = if has_target { [TARGET.to_string(), self.verdict.word().into()] } else { nothing() };
-            row([set, "all, net of empty"], String::new(), [String::new(), range, net], end);
+        }
+        for (set, cost, judged) in [("uidmeter", &self.uidmeter, true), ("classic", &self.classic, false)] {
+            let [net, range] = cells(cost.net_ns_per_switch);
+            let [target, verdict] =
+                if judged { [TARGET.to_string(), self.verdict.word().into()] } else { Default::default() };
+            let none = String::new;
+            table.row([set.into(), "together".into(), none(), none(), none(), net, range, target, verdict]);
         }
         table
     }
@@ -118,6 +108,7 @@ impl SwitchCost {
     }
 }
 
-fn median_and_range(spread: Option<Spread>) -> [String; 2] {
+/// Median and range; a dash for what was not measured.
+fn cells(spread: Option<Spread>) -> [String; 2] {
     spread.map_or(["-".into(), String::new()], |spread| [format!("{:.1}", spread.median), spread.range().to_string()])
 }
