@@ -9,18 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Result;
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     sys::{
         prctl::set_pdeathsig,
-        signal::{Signal, kill},
+        signal::{Signal, killpg},
     },
     unistd::Pid,
 };
 
-/// How often a child is asked whether it has ended. It costs the measured machine next to nothing, and CPU time is
-/// counted by the kernel, whenever one asks.
-const POLL: Duration = Duration::from_millis(20);
+use crate::interrupt::Interrupt;
+
 /// How long a child may take to end by itself when it is told to.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -45,7 +45,8 @@ impl Child {
         };
         // SAFETY: between fork and exec only system calls are made: no memory is allocated, no lock is taken.
         unsafe { command.pre_exec(prepare) };
-        command.spawn().map(Self)
+        // A group of its own, so that what it starts can be ended with it.
+        command.process_group(0).spawn().map(Self)
     }
 
     /// The child's process ID.
@@ -59,38 +60,51 @@ impl Child {
     }
 
     /// Waits until it has ended, but not for longer than `limit`.
-    pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn wait(&mut self, limit: Duration, interrupt: &Interrupt) -> Result<Option<ExitStatus>> {
         let start = Instant::now();
         loop {
             let ended = self.ended()?;
             if ended.is_some() || start.elapsed() > limit {
                 return Ok(ended);
             }
-            thread::sleep(POLL);
+            interrupt.pause()?;
         }
+    }
+
+    /// To it and to all that it has started.
+    fn signal(&self, signal: Signal) {
+        // Fails only if they are gone.
+        let _ = killpg(self.pid(), signal);
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if matches!(self.ended(), Ok(Some(_))) {
+        if matches!(self.ended(), Ok(Some(status)) if status.success()) {
             return;
         }
-        let _ = kill(self.pid(), Signal::SIGTERM);
-        if !matches!(self.wait(PATIENCE), Ok(Some(_))) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+        self.signal(Signal::SIGTERM);
+        let told = Instant::now();
+        while told.elapsed() < PATIENCE && matches!(self.ended(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
         }
+        self.signal(Signal::SIGKILL);
+        let _ = self.0.wait();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Child;
-    use nix::{errno::Errno, sys::signal::kill};
+    use crate::interrupt::Interrupt;
+    use anyhow::Result;
+    use nix::{
+        errno::Errno,
+        sys::signal::{kill, killpg},
+    };
     use std::{
-        io,
         process::{Command, Stdio},
+        thread,
         time::Duration,
     };
 
@@ -101,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_child_is_gone() -> io::Result<()> {
+    fn a_dropped_child_is_gone() -> Result<()> {
         let child = Child::spawn(&mut shell("exec sleep 60"), None)?;
         let pid = child.pid();
         assert_eq!(kill(pid, None), Ok(()));
@@ -111,16 +125,32 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_bounded() -> io::Result<()> {
-        let mut child = Child::spawn(&mut shell("exec sleep 60"), None)?;
-        assert!(child.wait(Duration::ZERO)?.is_none());
+    fn what_a_child_started_goes_with_it() -> Result<()> {
+        let mut child = Child::spawn(&mut shell("sleep 60 & wait"), None)?;
+        let group = child.pid();
+        child.wait(Duration::from_millis(100), &Interrupt::default())?;
+        drop(child);
+        // Another process reaps the orphan, soon.
+        let is_gone = |_| {
+            thread::sleep(Duration::from_millis(10));
+            killpg(group, None) == Err(Errno::ESRCH)
+        };
+        assert!((0..500).any(is_gone));
         Ok(())
     }
 
     #[test]
-    fn a_pinned_child_runs_on_that_cpu_alone() -> io::Result<()> {
+    fn waiting_is_bounded() -> Result<()> {
+        let mut child = Child::spawn(&mut shell("exec sleep 60"), None)?;
+        assert!(child.wait(Duration::ZERO, &Interrupt::default())?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_pinned_child_runs_on_that_cpu_alone() -> Result<()> {
         let mut child = Child::spawn(&mut shell("grep -q '^Cpus_allowed_list:.0$' /proc/self/status"), Some(0))?;
-        assert!(child.wait(Duration::from_secs(10))?.is_some_and(|status| status.success()));
+        let ended = child.wait(Duration::from_secs(10), &Interrupt::default())?;
+        assert!(ended.is_some_and(|status| status.success()));
         Ok(())
     }
 }

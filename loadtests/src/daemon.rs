@@ -7,14 +7,13 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use nix::time::clock_getcpuclockid;
 
-use crate::{child::Child, program::Runs};
+use crate::{child::Child, interrupt::Interrupt, program::Runs};
 
 /// Loading takes a fraction of a second; this is for a machine under load.
 const START: Duration = Duration::from_secs(20);
@@ -34,7 +33,7 @@ pub(crate) struct Memory {
 
 impl Daemon {
     /// Starts `program` and waits until it says that it is ready.
-    pub(crate) fn start(program: &Path) -> Result<Self> {
+    pub(crate) fn start(program: &Path, interrupt: &Interrupt) -> Result<Self> {
         let address = free_address().context("no free port on 127.0.0.1")?;
         let mut command = Command::new(program);
         command
@@ -51,7 +50,7 @@ impl Daemon {
             if start.elapsed() > START {
                 bail!("{} is not ready after {} s", program.display(), START.as_secs());
             }
-            thread::sleep(Duration::from_millis(20));
+            interrupt.pause()?;
         }
         Ok(daemon)
     }

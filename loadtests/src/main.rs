@@ -7,6 +7,7 @@
 
 mod child;
 mod daemon;
+mod interrupt;
 mod overhead;
 mod pipe;
 mod program;

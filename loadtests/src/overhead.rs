@@ -25,7 +25,7 @@ use collector::{
 use serde::Serialize;
 
 use self::{cpu_time::CpuTime, footprint::Footprint, switch_cost::SwitchCost};
-use crate::{pipe::Pipe, reference::Reference, target::Verdict};
+use crate::{interrupt::Interrupt, pipe::Pipe, reference::Reference, target::Verdict};
 
 /// The kernel's own switch for BPF statistics.
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -71,7 +71,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     );
     let options = options()?;
     let mut reference = Reference::load(&flags.reference, &options.btf)?;
-    let pipe = Pipe::calibrate(flags.perf.clone())?;
+    let pipe = Pipe::calibrate(flags.perf.clone(), Interrupt::catch()?)?;
     note_what_disturbs();
     println!(
         "load: perf bench sched pipe, both tasks on CPU {}; this takes about {} s\n",
@@ -84,7 +84,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let cpu_time = cpu_time::measure(&pipe, &mut reference, &flags.daemon, flags.pairs)?;
     println!("{}\n{}", cpu_time.heading(), cpu_time.table());
     drop(reference);
-    let footprint = footprint::measure(&flags.daemon)?;
+    let footprint = footprint::measure(&flags.daemon, pipe.interrupt())?;
     println!("{}\n{}", footprint.heading(), footprint.table());
 
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;

@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::child::Child;
+use crate::{child::Child, interrupt::Interrupt};
 
 /// Context switches of one loop.
 pub(crate) const SWITCHES_PER_LOOP: u32 = 2;
@@ -32,20 +32,26 @@ pub(crate) struct Pipe {
     perf: PathBuf,
     cpu: usize,
     loops_per_second: f64,
+    interrupt: Interrupt,
 }
 
 impl Pipe {
     /// Tries the machine's speed.
-    pub(crate) fn calibrate(perf: PathBuf) -> Result<Self> {
+    pub(crate) fn calibrate(perf: PathBuf, interrupt: Interrupt) -> Result<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         // The last one, because the first one often serves most of the interrupts.
         let cpu = (0..nix::sched::CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), loops_per_second: 0.0 };
+        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), loops_per_second: 0.0, interrupt };
         pipe.run(TRIAL_LOOPS)?;
         let start = Instant::now();
         pipe.run(TRIAL_LOOPS)?;
         pipe.loops_per_second = f64::from(TRIAL_LOOPS) / start.elapsed().as_secs_f64();
         Ok(pipe)
+    }
+
+    /// What may end the measurement early.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The CPU that it runs on.
@@ -65,7 +71,7 @@ impl Pipe {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let before = time_of_children()?;
         let mut child = Child::spawn(&mut command, Some(self.cpu)).map_err(|error| missing(&error))?;
-        match child.wait(LIMIT)? {
+        match child.wait(LIMIT, &self.interrupt)? {
             Some(status) if status.success() => {}
             Some(status) => bail!("`perf bench sched pipe -l {loops}` failed: {status}"),
             None => bail!("`perf bench sched pipe -l {loops}` has not ended after {} s", LIMIT.as_secs()),

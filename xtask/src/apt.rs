@@ -7,17 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 /// Debian's release names, past and near; other archives (and other distributions) use other names.
-const CODENAMES: [&str; 9] = [
-    "bullseye",
-    "bookworm",
-    "trixie",
-    "forky",
-    "sid",
-    "oldstable",
-    "stable",
-    "testing",
-    "unstable",
-];
+const CODENAMES: [&str; 9] =
+    ["bullseye", "bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable"];
 
 /// One `deb` source: an address with its suites and the keyring that it is signed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,32 +50,19 @@ impl Archives {
 
     fn choose(sources: &[Source]) -> Option<Self> {
         let with = |suffix: &str| {
-            let mut fitting = sources
-                .iter()
-                .filter(|source| source.has_debian_suite(suffix));
+            let mut fitting = sources.iter().filter(|source| source.has_debian_suite(suffix));
             let first = fitting.clone().next();
             // Other vendors borrow Debian's release names: the one that says Debian wins.
-            fitting
-                .find(|source| source.says_debian())
-                .or(first)
-                .cloned()
+            fitting.find(|source| source.says_debian()).or(first).cloned()
         };
-        Some(Self {
-            main: with("")?,
-            security: with("-security"),
-        })
+        Some(Self { main: with("")?, security: with("-security") })
     }
 }
 
 impl Source {
     fn has_debian_suite(&self, suffix: &str) -> bool {
-        let is_debians = |suite: &String| {
-            suite
-                .strip_suffix(suffix)
-                .is_some_and(|name| CODENAMES.contains(&name))
-        };
-        self.components.iter().any(|component| component == "main")
-            && self.suites.iter().any(is_debians)
+        let is_debians = |suite: &String| suite.strip_suffix(suffix).is_some_and(|name| CODENAMES.contains(&name));
+        self.components.iter().any(|component| component == "main") && self.suites.iter().any(is_debians)
     }
 
     fn says_debian(&self) -> bool {
@@ -113,17 +91,9 @@ fn parse_line(line: &str) -> Option<Source> {
         Some(rest) => rest.split_once(']')?,
         None => ("", rest),
     };
-    let signed_by = options
-        .split_whitespace()
-        .find_map(|option| option.strip_prefix("signed-by="))
-        .map(str::to_owned);
+    let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by=")).map(str::to_owned);
     let mut words = rest.split_whitespace().map(str::to_owned);
-    Some(Source {
-        uri: words.next()?,
-        signed_by,
-        suites: vec![words.next()?],
-        components: words.collect(),
-    })
+    Some(Source { uri: words.next()?, signed_by, suites: vec![words.next()?], components: words.collect() })
 }
 
 /// Stanzas of `Field: value`, with continuation lines that begin with a space.
@@ -162,9 +132,7 @@ fn stanza(fields: &[(String, String)]) -> Vec<Source> {
         return Vec::new();
     }
     // A key may also stand in the stanza itself; then apt's trusted keyrings must do.
-    let signed_by = words("signed-by")
-        .into_iter()
-        .find(|word| word.starts_with('/'));
+    let signed_by = words("signed-by").into_iter().find(|word| word.starts_with('/'));
     words("uris")
         .into_iter()
         .map(|uri| Source {
@@ -209,10 +177,7 @@ Components: main
     fn stanzas_give_the_main_and_the_security_archive() {
         let archives = Archives::choose(&parse_deb822(DEB822)).unwrap_or_else(|| unreachable!());
         assert_eq!(archives.main.uri, "http://mirror.invalid/debian");
-        assert_eq!(
-            archives.main.signed_by.as_deref(),
-            Some("/usr/share/keyrings/debian-archive-keyring.gpg")
-        );
+        assert_eq!(archives.main.signed_by.as_deref(), Some("/usr/share/keyrings/debian-archive-keyring.gpg"));
         let security = archives.security.unwrap_or_default();
         assert_eq!(security.uri, "http://mirror.invalid/debian-security");
         assert_eq!(security.components, ["main", "contrib"]);
@@ -223,18 +188,11 @@ Components: main
     fn one_line_sources_are_understood_with_and_without_options() {
         let with = parse_line("deb [arch=amd64 signed-by=/k.gpg] http://m.invalid/d sid main # x");
         let with = with.unwrap_or_default();
-        assert_eq!(
-            (with.uri.as_str(), with.signed_by.as_deref()),
-            ("http://m.invalid/d", Some("/k.gpg"))
-        );
+        assert_eq!((with.uri.as_str(), with.signed_by.as_deref()), ("http://m.invalid/d", Some("/k.gpg")));
         let without = parse_line("deb http://m.invalid/d trixie main contrib").unwrap_or_default();
         assert_eq!(without.suites, ["trixie"]);
         assert_eq!(without.components, ["main", "contrib"]);
-        for nothing in [
-            "",
-            "# deb http://m.invalid/d sid main",
-            "deb-src http://m.invalid/d sid main",
-        ] {
+        for nothing in ["", "# deb http://m.invalid/d sid main", "deb-src http://m.invalid/d sid main"] {
             assert_eq!(parse_line(nothing), None, "{nothing}");
         }
     }

@@ -32,15 +32,10 @@ pub(crate) fn command(project: &Project, bench: &Bench) -> Result<bool> {
     daemon::build_release(project, "loadtests")?;
 
     let (uidmeter, reference) = (project.daemon(), project.reference());
-    let variables: [(&str, &OsStr); 2] = [
-        ("UIDMETER_BIN", uidmeter.as_os_str()),
-        ("UIDMETER_REFERENCE_BPF", reference.as_os_str()),
-    ];
+    let variables: [(&str, &OsStr); 2] =
+        [("UIDMETER_BIN", uidmeter.as_os_str()), ("UIDMETER_REFERENCE_BPF", reference.as_os_str())];
     let mut measure = process::as_root(project.loadtests(), &variables, "measuring the kernel")?;
-    measure
-        .current_dir(project.root())
-        .arg(name)
-        .args(arguments);
+    measure.current_dir(project.root()).arg(name).args(arguments);
     heading(&format!("measuring: {}", process::display(&measure)));
     process::succeeds(&mut measure)
 }

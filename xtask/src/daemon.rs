@@ -20,21 +20,13 @@ pub(crate) fn build(project: &Project) -> Result<()> {
 /// `cargo build --release` of one package.
 pub(crate) fn build_release(project: &Project, package: &str) -> Result<()> {
     heading(&format!("building {package} (release)"));
-    process::run(
-        project
-            .cargo()
-            .args(["build", "--release", "--package", package]),
-    )
+    process::run(project.cargo().args(["build", "--release", "--package", package]))
 }
 
 /// Builds, then becomes the daemon, so that a signal reaches it and its exit code is this one's.
 pub(crate) fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     build(project)?;
-    let mut daemon = process::as_root(
-        project.daemon(),
-        &[],
-        "loading programs into the kernel (`uidmeter run`)",
-    )?;
+    let mut daemon = process::as_root(project.daemon(), &[], "loading programs into the kernel (`uidmeter run`)")?;
     daemon.arg("run").args(arguments);
     heading(&format!("starting {}", process::display(&daemon)));
     let error = daemon.exec();

@@ -45,12 +45,7 @@ pub(crate) fn build(project: &Project, options: Options) -> Result<()> {
 }
 
 /// The toolchain's cargo, set up for the BPF target, with `extra` flags for rustc. The verb comes next.
-pub(crate) fn cargo(
-    project: &Project,
-    toolchain: &Toolchain,
-    linker: &Linker,
-    extra: &[&str],
-) -> Command {
+pub(crate) fn cargo(project: &Project, toolchain: &Toolchain, linker: &Linker, extra: &[&str]) -> Command {
     let cpu = format!("-Ctarget-cpu={CPU}");
     // The object names its source lines: relative to the repository, not to this machine.
     let remap = format!("--remap-path-prefix={}=.", project.root().display());
@@ -70,18 +65,17 @@ pub(crate) fn cargo(
 
 /// What to build and for what, for any of cargo's verbs.
 pub(crate) fn selection(cargo: &mut Command, options: Options) {
-    cargo
-        .args(["--package", PACKAGE, "--target", TARGET])
-        .args(["-Z", "build-std=core", "--features", features(options)]);
+    cargo.args(["--package", PACKAGE, "--target", TARGET]).args([
+        "-Z",
+        "build-std=core",
+        "--features",
+        features(options),
+    ]);
 }
 
 /// The features that turn the programs on.
 fn features(options: Options) -> &'static str {
-    if options.debug_log {
-        "programs,debug-log"
-    } else {
-        "programs"
-    }
+    if options.debug_log { "programs,debug-log" } else { "programs" }
 }
 
 /// A target folder of its own: the host's builds use another rustc and would throw each other's work away.
@@ -95,14 +89,11 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     let unchanged = fs::read(to).is_ok_and(|present| present == content);
     if !unchanged {
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let temporary = to.with_extension("o.new");
-        fs::write(&temporary, &content)
-            .with_context(|| format!("cannot write {}", temporary.display()))?;
-        fs::rename(&temporary, to)
-            .with_context(|| format!("cannot move {} into place", temporary.display()))?;
+        fs::write(&temporary, &content).with_context(|| format!("cannot write {}", temporary.display()))?;
+        fs::rename(&temporary, to).with_context(|| format!("cannot move {} into place", temporary.display()))?;
     }
     println!(
         "    {} ({} KiB, {})",

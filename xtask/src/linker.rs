@@ -92,9 +92,7 @@ fn linked_llvm(path: &Path) -> Option<u32> {
 fn llvm_major_of_libraries(ldd: &str) -> Option<u32> {
     ldd.lines().find_map(|line| {
         let name = line.split_whitespace().next()?;
-        let rest = name
-            .strip_prefix("libLLVM.so.")
-            .or_else(|| name.strip_prefix("libLLVM-"))?;
+        let rest = name.strip_prefix("libLLVM.so.").or_else(|| name.strip_prefix("libLLVM-"))?;
         leading_number(rest)
     })
 }
@@ -104,9 +102,7 @@ fn recorded_llvm() -> Option<u32> {
     let text = std::fs::read_to_string(cargo_home()?.join(".crates2.json")).ok()?;
     let record: serde_json::Value = serde_json::from_str(&text).ok()?;
     let installs = record.get("installs")?.as_object()?;
-    let (_, install) = installs
-        .iter()
-        .find(|(package, _)| package.starts_with("bpf-linker "))?;
+    let (_, install) = installs.iter().find(|(package, _)| package.starts_with("bpf-linker "))?;
     install
         .get("features")?
         .as_array()?
@@ -116,19 +112,15 @@ fn recorded_llvm() -> Option<u32> {
 }
 
 fn leading_number(text: &str) -> Option<u32> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
 fn cargo_home() -> Option<PathBuf> {
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = std::env::var_os("HOME")?;
-            Some(PathBuf::from(home).join(".cargo"))
-        })
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(PathBuf::from(home).join(".cargo"))
+    })
 }
 
 #[cfg(test)]
@@ -149,12 +141,6 @@ mod tests {
         assert_eq!(compare(Some(22), 22), Match::Good);
         assert_eq!(compare(Some(23), 22), Match::Good);
         assert_eq!(compare(None, 22), Match::Unknown);
-        assert_eq!(
-            compare(Some(21), 22),
-            Match::TooOld {
-                linker: 21,
-                rustc: 22
-            }
-        );
+        assert_eq!(compare(Some(21), 22), Match::TooOld { linker: 21, rustc: 22 });
     }
 }

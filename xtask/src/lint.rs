@@ -31,10 +31,7 @@ pub(crate) struct Outcome {
 /// The command: runs all checks and says at the end which failed.
 pub(crate) fn command(project: &Project) -> Result<bool> {
     let outcome = run(project)?;
-    println!(
-        "lint: {} checks passed, {} failed",
-        outcome.passed, outcome.failed
-    );
+    println!("lint: {} checks passed, {} failed", outcome.passed, outcome.failed);
     Ok(outcome.failed == 0)
 }
 
@@ -44,10 +41,7 @@ pub(crate) fn run(project: &Project) -> Result<Outcome> {
     let checks: [(&str, Check); 6] = [
         ("format", format),
         ("clippy: programs of the host", clippy_host),
-        (
-            "clippy: layout shared with the kernel programs",
-            clippy_layout,
-        ),
+        ("clippy: layout shared with the kernel programs", clippy_layout),
         ("clippy: kernel programs", clippy_bpf),
         ("direction of imports", imports::check),
         ("size of files", sizes::check),
@@ -65,18 +59,20 @@ pub(crate) fn run(project: &Project) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Names the files alone: `cargo fmt` shows, and mends, what is in them.
 fn format(project: &Project) -> Result<bool> {
-    process::succeeds(project.cargo().args(["fmt", "--all", "--check"]))
+    process::succeeds(project.cargo().args(["fmt", "--all", "--check", "--", "--files-with-diff"]))
 }
 
 /// Every feature at once: none of the host's features excludes another.
 fn clippy_host(project: &Project) -> Result<bool> {
-    process::succeeds(
-        project
-            .cargo()
-            .args(["clippy", "--workspace", "--exclude", "collector-ebpf"])
-            .args(["--all-targets", "--all-features", "--", "-D", "warnings"]),
-    )
+    process::succeeds(project.cargo().args(["clippy", "--workspace", "--exclude", "collector-ebpf"]).args([
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// Without features: those of this package compile for BPF only.
@@ -92,19 +88,13 @@ fn clippy_layout(project: &Project) -> Result<bool> {
 /// With the clippy of the compiler that builds the programs; without one, at least its own warnings.
 fn clippy_bpf(project: &Project) -> Result<bool> {
     let (toolchain, linker) = setup::build_tools(project)?;
-    let clippy = toolchain
-        .sibling("clippy-driver")
-        .and(toolchain.sibling("cargo-clippy"));
+    let clippy = toolchain.sibling("clippy-driver").and(toolchain.sibling("cargo-clippy"));
     if clippy.is_none() {
         println!("    {toolchain} has no clippy: its own warnings are checked, clippy's are not");
     }
     let mut held = true;
     for debug_log in [false, true] {
-        let flags: &[&str] = if clippy.is_some() {
-            &[]
-        } else {
-            &["-Dwarnings"]
-        };
+        let flags: &[&str] = if clippy.is_some() { &[] } else { &["-Dwarnings"] };
         let mut command = ebpf::cargo(project, &toolchain, &linker, flags);
         if let Some(clippy) = &clippy {
             // By its path: cargo would look in its own folder first and find another toolchain's.
@@ -152,10 +142,7 @@ fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
             if name != "target" && !name.starts_with('.') {
                 found.extend(files(&path, extensions)?);
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
-        {
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted)) {
             found.push(path);
         }
     }

@@ -1,10 +1,6 @@
 //! `cargo xtask`: builds, tests and measures uidmeter. This file owns the command line and the exit code;
 //! each command has a module of its own.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "telling a person what happens is this program's job"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling a person what happens is this program's job")]
 
 mod apt;
 mod bench;
@@ -89,9 +85,7 @@ fn main() -> ExitCode {
 fn perform(project: &Project, verb: Verb) -> Result<bool> {
     match verb {
         Verb::Setup { dry_run } => setup::everything(project, dry_run).map(|()| true),
-        Verb::BuildEbpf { debug_log } => {
-            ebpf::build(project, ebpf::Options { debug_log }).map(|()| true)
-        }
+        Verb::BuildEbpf { debug_log } => ebpf::build(project, ebpf::Options { debug_log }).map(|()| true),
         Verb::Build => daemon::build(project).map(|()| true),
         Verb::Run { arguments } => daemon::run(project, &arguments).map(|()| true),
         Verb::Lint => lint::command(project),

@@ -25,9 +25,7 @@ pub(crate) struct Wanted {
 pub(crate) fn unpacked(wanted: Wanted) -> Result<PathBuf> {
     find_or_fetch(wanted).with_context(|| {
         let Wanted { suite, pattern } = wanted;
-        Unavailable(format!(
-            "the package {pattern} of Debian {suite} cannot be had"
-        ))
+        Unavailable(format!("the package {pattern} of Debian {suite} cannot be had"))
     })
 }
 
@@ -42,17 +40,13 @@ fn find_or_fetch(wanted: Wanted) -> Result<PathBuf> {
             return Ok(present);
         }
     }
-    heading(&format!(
-        "fetching {} from Debian {}",
-        wanted.pattern, wanted.suite
-    ));
+    heading(&format!("fetching {} from Debian {}", wanted.pattern, wanted.suite));
     let apt = PrivateApt::prepare(&cache, wanted.suite)?;
     let package = apt.newest(wanted)?;
     let archive = apt.download(&package)?;
     let unpacked = unpack(&archive, &folder)?;
     let name = unpacked.file_name().unwrap_or_default();
-    fs::write(&chosen, name.as_encoded_bytes())
-        .with_context(|| format!("cannot write {}", chosen.display()))?;
+    fs::write(&chosen, name.as_encoded_bytes()).with_context(|| format!("cannot write {}", chosen.display()))?;
     Ok(unpacked)
 }
 
@@ -68,22 +62,18 @@ fn cache_folder() -> Result<PathBuf> {
 
 /// Unpacks beside the goal and renames, so that an interrupted run leaves nothing that looks complete.
 fn unpack(archive: &Path, folder: &Path) -> Result<PathBuf> {
-    let name = archive
-        .file_stem()
-        .context("a package file without a name")?;
+    let name = archive.file_stem().context("a package file without a name")?;
     let goal = folder.join(name);
     if goal.is_dir() {
         return Ok(goal);
     }
     let unfinished = folder.join(format!("{}.unfinished", name.to_string_lossy()));
     if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)
-            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
+        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
     create(&unfinished)?;
     process::run(Command::new("dpkg").arg("-x").arg(archive).arg(&unfinished))?;
-    fs::rename(&unfinished, &goal)
-        .with_context(|| format!("cannot move {} into place", unfinished.display()))?;
+    fs::rename(&unfinished, &goal).with_context(|| format!("cannot move {} into place", unfinished.display()))?;
     fs::remove_file(archive).with_context(|| format!("cannot remove {}", archive.display()))?;
     Ok(goal)
 }
@@ -112,14 +102,10 @@ impl PrivateApt {
             create(&home.join(folder))?;
         }
         let write = |name: &str, text: &str| {
-            fs::write(home.join(name), text)
-                .with_context(|| format!("cannot write {}", home.join(name).display()))
+            fs::write(home.join(name), text).with_context(|| format!("cannot write {}", home.join(name).display()))
         };
         write("status", "")?;
-        let apt = Self {
-            options: options(&home),
-            home: home.clone(),
-        };
+        let apt = Self { options: options(&home), home: home.clone() };
 
         let main = source_line(&archives.main, suite);
         let security = archives
@@ -149,24 +135,12 @@ impl PrivateApt {
     fn newest(&self, wanted: Wanted) -> Result<String> {
         let stem = wanted.pattern.split('*').next().unwrap_or_default();
         let names = process::capture(self.call("apt-cache").args(["pkgnames", stem]))?;
-        let names: Vec<&str> = names
-            .lines()
-            .filter(|name| fits(wanted.pattern, name))
-            .collect();
-        let nothing = || {
-            format!(
-                "Debian {} has no package like {}",
-                wanted.suite, wanted.pattern
-            )
-        };
+        let names: Vec<&str> = names.lines().filter(|name| fits(wanted.pattern, name)).collect();
+        let nothing = || format!("Debian {} has no package like {}", wanted.suite, wanted.pattern);
         if names.is_empty() {
             bail!(nothing());
         }
-        let records = process::capture(
-            self.call("apt-cache")
-                .args(["show", "--no-all-versions"])
-                .args(&names),
-        )?;
+        let records = process::capture(self.call("apt-cache").args(["show", "--no-all-versions"]).args(&names))?;
         let mut best: Option<(String, String)> = None;
         for (name, version) in versions(&records) {
             let newer = match &best {
@@ -183,8 +157,7 @@ impl PrivateApt {
 
     fn download(&self, package: &str) -> Result<PathBuf> {
         let folder = self.home.join("downloads");
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot empty {}", folder.display()))?;
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         create(&folder)?;
         let mut get = self.call("apt-get");
         process::run(get.current_dir(&folder).args(["download", package]))?;
@@ -218,14 +191,8 @@ fn options(home: &Path) -> Vec<String> {
 }
 
 fn source_line(source: &Source, suite: &str) -> String {
-    let keyring = source
-        .signed_by
-        .as_ref()
-        .map_or_else(String::new, |keyring| format!(" signed-by={keyring}"));
-    format!(
-        "deb [target=Packages{keyring}] {} {suite} main\n",
-        source.uri
-    )
+    let keyring = source.signed_by.as_ref().map_or_else(String::new, |keyring| format!(" signed-by={keyring}"));
+    format!("deb [target=Packages{keyring}] {} {suite} main\n", source.uri)
 }
 
 fn has_security(suite: &str) -> bool {
@@ -236,9 +203,7 @@ fn has_security(suite: &str) -> bool {
 fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((start, end)) => {
-            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-        }
+        Some((start, end)) => name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end),
     }
 }
 
@@ -283,10 +248,8 @@ mod tests {
 
     #[test]
     fn records_are_read_as_pairs() {
-        let records =
-            "Package: a\nArchitecture: amd64\nVersion: 1.0\n\nPackage: b\nVersion: 2.0-1\n";
-        let expected = [("a", "1.0"), ("b", "2.0-1")]
-            .map(|(name, version)| (name.to_owned(), version.to_owned()));
+        let records = "Package: a\nArchitecture: amd64\nVersion: 1.0\n\nPackage: b\nVersion: 2.0-1\n";
+        let expected = [("a", "1.0"), ("b", "2.0-1")].map(|(name, version)| (name.to_owned(), version.to_owned()));
         assert_eq!(versions(records), expected);
     }
 }

@@ -27,9 +27,7 @@ pub(crate) fn heading(text: &str) {
 
 /// Runs to the end with the terminal's own input and output; a failure is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    let status = command.status().with_context(|| format!("cannot start `{}`", display(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", display(command));
     }
@@ -38,18 +36,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Like [`run`], for a check whose failure has been told by its own output.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    let status = command.status().with_context(|| format!("cannot start `{}`", display(command)))?;
     Ok(status.success())
 }
 
 /// Runs to the end and returns standard output; on failure the error holds standard error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{}`", display(command)))?;
     if !output.status.success() {
         bail!(
             "`{}` failed: {}\n{}",
@@ -65,11 +59,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 /// Program and arguments as a person would type them.
 pub(crate) fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
 
@@ -85,8 +75,7 @@ pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
 
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// Whether this process may do anything already.
@@ -96,20 +85,14 @@ pub(crate) fn is_root() -> bool {
 
 /// `program` as root: directly when this is root already, else through sudo.
 /// `variables` are set for it either way; sudo drops the environment otherwise.
-pub(crate) fn as_root<P: AsRef<OsStr>>(
-    program: P,
-    variables: &[(&str, &OsStr)],
-    why: &str,
-) -> Result<Command> {
+pub(crate) fn as_root<P: AsRef<OsStr>>(program: P, variables: &[(&str, &OsStr)], why: &str) -> Result<Command> {
     if is_root() {
         let mut command = Command::new(program);
         command.envs(variables.iter().copied());
         return Ok(command);
     }
     let Some(sudo) = find_program("sudo") else {
-        bail!(Unavailable(format!(
-            "{why} needs root, and this machine has no sudo: run the same command as root"
-        )));
+        bail!(Unavailable(format!("{why} needs root, and this machine has no sudo: run the same command as root")));
     };
     let mut command = Command::new(sudo);
     command.arg("--");

@@ -16,12 +16,8 @@ impl Project {
     pub(crate) fn find() -> Result<Self> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest
-            .parent()
-            .with_context(|| format!("{} has no parent folder", manifest.display()))?;
-        Ok(Self {
-            root: root.to_path_buf(),
-        })
+        let root = manifest.parent().with_context(|| format!("{} has no parent folder", manifest.display()))?;
+        Ok(Self { root: root.to_path_buf() })
     }
 
     /// The folder with the workspace's `Cargo.toml`.
@@ -58,9 +54,7 @@ impl Project {
     pub(crate) fn cargo(&self) -> Command {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(program);
-        command
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", self.target());
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.target());
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(describes_this_package) {
                 command.env_remove(&name);
@@ -72,12 +66,5 @@ impl Project {
 
 /// Cargo describes the package that it runs (here: xtask) in these; the next cargo must not inherit them.
 fn describes_this_package(name: &str) -> bool {
-    [
-        "CARGO_PKG_",
-        "CARGO_MANIFEST_",
-        "CARGO_BIN_",
-        "CARGO_CRATE_",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix))
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
 }

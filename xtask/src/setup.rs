@@ -54,9 +54,7 @@ pub(crate) fn everything(project: &Project, dry_run: bool) -> Result<()> {
 
 /// Installs what `purposes` lack; `false` means that nothing was missing.
 pub(crate) fn ensure(project: &Project, purposes: &[Purpose]) -> Result<bool> {
-    complete(project, purposes).context(Unavailable(
-        "this machine lacks something that cannot be installed".to_owned(),
-    ))
+    complete(project, purposes).context(Unavailable("this machine lacks something that cannot be installed".to_owned()))
 }
 
 fn complete(project: &Project, purposes: &[Purpose]) -> Result<bool> {
@@ -99,10 +97,7 @@ pub(crate) fn build_tools(project: &Project) -> Result<(Toolchain, Linker)> {
 /// Not for a plan that asks nothing of apt: nothing missing, or bpf-linker alone with an LLVM that is there.
 fn needs_fresh_lists(steps: &Result<Vec<Step>>) -> bool {
     let settled = |step: &Step| matches!(step, Step::Linker { llvm: Some(_), .. });
-    process::find_program("apt-get").is_some()
-        && steps
-            .as_ref()
-            .map_or(true, |steps| !steps.iter().all(settled))
+    process::find_program("apt-get").is_some() && steps.as_ref().map_or(true, |steps| !steps.iter().all(settled))
 }
 
 fn refresh() -> Result<()> {
@@ -119,9 +114,7 @@ fn install(project: &Project, steps: &[Step]) -> Result<()> {
     let packages: Vec<&String> = steps.iter().flat_map(Step::packages).collect();
     if !packages.is_empty() {
         let mut install = apt_get()?;
-        install
-            .args(["install", "--yes", "--no-remove", "--no-install-recommends"])
-            .args(packages);
+        install.args(["install", "--yes", "--no-remove", "--no-install-recommends"]).args(packages);
         heading("apt-get install");
         process::run(&mut install)?;
     }
@@ -140,10 +133,7 @@ fn install(project: &Project, steps: &[Step]) -> Result<()> {
 
 /// `llvm` names Debian's LLVM; without it, bpf-linker looks for whatever the machine offers.
 fn install_linker(project: &Project, llvm: Option<u32>) -> Result<()> {
-    heading(&format!(
-        "cargo install bpf-linker {} (a minute)",
-        linker::VERSION
-    ));
+    heading(&format!("cargo install bpf-linker {} (a minute)", linker::VERSION));
     let mut cargo = project.cargo();
     cargo
         .current_dir("/")

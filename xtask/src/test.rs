@@ -58,17 +58,9 @@ struct Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            passed,
-            failed,
-            skipped,
-        } = self.counts;
+        let Counts { passed, failed, skipped } = self.counts;
         let seconds = self.elapsed.as_secs();
-        write!(
-            f,
-            "{:<8} {passed:>7} {failed:>7} {skipped:>8} {seconds:>8}",
-            self.name
-        )
+        write!(f, "{:<8} {passed:>7} {failed:>7} {skipped:>8} {seconds:>8}", self.name)
     }
 }
 
@@ -78,27 +70,16 @@ pub(crate) fn command(project: &Project, asked: &[Tier]) -> bool {
     if asked.is_empty() {
         rows.push(timed("lint", || {
             let lint::Outcome { passed, failed } = lint::run(project)?;
-            Ok(Counts {
-                passed,
-                failed,
-                skipped: 0,
-            })
+            Ok(Counts { passed, failed, skipped: 0 })
         }));
     }
-    let tiers = if asked.is_empty() {
-        &Tier::ALL[..]
-    } else {
-        asked
-    };
+    let tiers = if asked.is_empty() { &Tier::ALL[..] } else { asked };
     for tier in tiers {
         rows.push(timed(tier.name(), || tier.run(project)));
     }
 
     println!();
-    println!(
-        "{:<8} {:>7} {:>7} {:>8} {:>8}",
-        "tier", "passed", "failed", "skipped", "seconds"
-    );
+    println!("{:<8} {:>7} {:>7} {:>8} {:>8}", "tier", "passed", "failed", "skipped", "seconds");
     for row in &rows {
         println!("{row}");
     }
@@ -111,10 +92,7 @@ pub(crate) fn command(project: &Project, asked: &[Tier]) -> bool {
 fn timed(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Row {
     heading(&format!("test tier: {name}"));
     let started = Instant::now();
-    let failure = Counts {
-        failed: 1,
-        ..Counts::default()
-    };
+    let failure = Counts { failed: 1, ..Counts::default() };
     let counts = match run() {
         Ok(counts) if counts == Counts::default() => {
             println!("!!! the tier {name} ran no test at all");
@@ -123,14 +101,7 @@ fn timed(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Row {
         Ok(counts) => counts,
         Err(error) if error.is::<Unavailable>() => {
             println!("!!! the tier {name} cannot run: {error:#}");
-            if is_ci() {
-                failure
-            } else {
-                Counts {
-                    skipped: 1,
-                    ..Counts::default()
-                }
-            }
+            if is_ci() { failure } else { Counts { skipped: 1, ..Counts::default() } }
         }
         Err(error) => {
             println!("!!! the tier {name} broke off: {error:#}");
@@ -139,11 +110,7 @@ fn timed(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Row {
     };
     let elapsed = started.elapsed();
     println!("    {name}: {counts} in {} s", elapsed.as_secs());
-    Row {
-        name,
-        counts,
-        elapsed,
-    }
+    Row { name, counts, elapsed }
 }
 
 fn is_ci() -> bool {

@@ -65,10 +65,7 @@ impl Toolchain {
     }
 
     fn from_override() -> Result<Option<Self>> {
-        let (cargo, rustc) = match (
-            std::env::var_os(CARGO_OVERRIDE),
-            std::env::var_os(RUSTC_OVERRIDE),
-        ) {
+        let (cargo, rustc) = match (std::env::var_os(CARGO_OVERRIDE), std::env::var_os(RUSTC_OVERRIDE)) {
             (None, None) => return Ok(None),
             (Some(cargo), Some(rustc)) => (PathBuf::from(cargo), PathBuf::from(rustc)),
             _ => bail!("{CARGO_OVERRIDE} and {RUSTC_OVERRIDE} go together: set both or neither"),
@@ -87,9 +84,7 @@ impl Toolchain {
         let which = |program: &str| {
             let mut rustup = Command::new("rustup");
             rustup.args(["which", "--toolchain", "nightly", program]);
-            process::capture(without_cargo(&mut rustup))
-                .ok()
-                .map(|path| PathBuf::from(path.trim_end()))
+            process::capture(without_cargo(&mut rustup)).ok().map(|path| PathBuf::from(path.trim_end()))
         };
         process::find_program("rustup")?;
         let rustc = which("rustc")?;
@@ -101,10 +96,7 @@ impl Toolchain {
     }
 
     fn from_system() -> Result<Option<Self>> {
-        let (cargo, rustc) = (
-            PathBuf::from("/usr/bin/cargo"),
-            PathBuf::from("/usr/bin/rustc"),
-        );
+        let (cargo, rustc) = (PathBuf::from("/usr/bin/cargo"), PathBuf::from("/usr/bin/rustc"));
         if !cargo.is_file() || !rustc.is_file() || !has_core_sources(&rustc)? {
             return Ok(None);
         }
@@ -114,14 +106,9 @@ impl Toolchain {
     fn new(origin: Origin, cargo: PathBuf, rustc: PathBuf) -> Result<Self> {
         let mut ask = Command::new(&rustc);
         let answer = process::capture(without_cargo(ask.arg("-vV")))?;
-        let llvm_major = llvm_major_of_rustc(&answer)
-            .with_context(|| format!("`{} -vV` names no LLVM version", rustc.display()))?;
-        Ok(Self {
-            origin,
-            cargo,
-            rustc,
-            llvm_major,
-        })
+        let llvm_major =
+            llvm_major_of_rustc(&answer).with_context(|| format!("`{} -vV` names no LLVM version", rustc.display()))?;
+        Ok(Self { origin, cargo, rustc, llvm_major })
     }
 
     /// This toolchain's cargo with an environment that is free of the cargo that runs this xtask.
@@ -144,29 +131,20 @@ impl Toolchain {
 
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ({}, LLVM {})",
-            self.rustc.display(),
-            self.origin,
-            self.llvm_major
-        )
+        write!(f, "{} ({}, LLVM {})", self.rustc.display(), self.origin, self.llvm_major)
     }
 }
 
 fn has_core_sources(rustc: &Path) -> Result<bool> {
     let mut ask = Command::new(rustc);
     let sysroot = process::capture(without_cargo(ask.args(["--print", "sysroot"])))?;
-    let sources =
-        Path::new(sysroot.trim_end()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
+    let sources = Path::new(sysroot.trim_end()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
     Ok(sources.is_file())
 }
 
 /// The major in the line `LLVM version: 22.1.8` of `rustc -vV`.
 fn llvm_major_of_rustc(answer: &str) -> Option<u32> {
-    let version = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let version = answer.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.trim().parse().ok()
 }
 
@@ -188,14 +166,8 @@ pub(crate) fn without_cargo(command: &mut Command) -> &mut Command {
 }
 
 fn is_cargos_own(name: &str) -> bool {
-    const KEPT: [&str; 6] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-        "CARGO_TERM_",
-    ];
+    const KEPT: [&str; 6] =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_"];
     const RUSTUPS: [&str; 3] = ["RUSTUP_TOOLCHAIN", "RUST_RECURSION_COUNT", "RUSTFLAGS"];
     let cargos = name.starts_with("CARGO") && !KEPT.iter().any(|kept| name.starts_with(kept));
     cargos || RUSTUPS.contains(&name) || name.starts_with("RUSTC") || name.starts_with("RUSTDOC")
@@ -228,21 +200,10 @@ mod tests {
 
     #[test]
     fn settings_of_the_outer_cargo_go_and_registry_settings_stay() {
-        for gone in [
-            "CARGO",
-            "CARGO_PKG_NAME",
-            "CARGO_TARGET_DIR",
-            "RUSTFLAGS",
-            "RUSTC_WRAPPER",
-        ] {
+        for gone in ["CARGO", "CARGO_PKG_NAME", "CARGO_TARGET_DIR", "RUSTFLAGS", "RUSTC_WRAPPER"] {
             assert!(is_cargos_own(gone), "{gone}");
         }
-        for kept in [
-            "CARGO_HOME",
-            "CARGO_HTTP_CAINFO",
-            "CARGO_REGISTRIES_X_TOKEN",
-            "RUST_BACKTRACE",
-        ] {
+        for kept in ["CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_REGISTRIES_X_TOKEN", "RUST_BACKTRACE"] {
             assert!(!is_cargos_own(kept), "{kept}");
         }
     }

@@ -54,11 +54,7 @@ pub(crate) fn command(project: &Project, arguments: &Arguments) -> Result<bool> 
 
 /// Every kernel, with the limits that the command has by default.
 pub(crate) fn run_all(project: &Project) -> Result<Counts> {
-    let arguments = Arguments {
-        time_limit: TIME_LIMIT_SECONDS,
-        jobs: 1,
-        ..Arguments::default()
-    };
+    let arguments = Arguments { time_limit: TIME_LIMIT_SECONDS, jobs: 1, ..Arguments::default() };
     run(project, &arguments)
 }
 
@@ -71,18 +67,11 @@ fn run(project: &Project, arguments: &Arguments) -> Result<Counts> {
     }
     let kernels = kernels::named(&arguments.kernels)?;
     setup::ensure(project, &[Purpose::Vm])?;
-    let images = kernels
-        .into_iter()
-        .map(|kernel| Ok((kernel, kernel.image()?)))
-        .collect::<Result<Vec<_>>>()?;
+    let images = kernels.into_iter().map(|kernel| Ok((kernel, kernel.image()?))).collect::<Result<Vec<_>>>()?;
     let archive = pack(project, arguments)?;
 
     let limit = Duration::from_secs(arguments.time_limit);
-    heading(&format!(
-        "booting {} kernels, at most {} s each",
-        images.len(),
-        limit.as_secs()
-    ));
+    heading(&format!("booting {} kernels, at most {} s each", images.len(), limit.as_secs()));
     let queue = Mutex::new(images.into_iter());
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -102,10 +91,7 @@ fn run(project: &Project, arguments: &Arguments) -> Result<Counts> {
         }
     });
     let verdicts = locked(&verdicts);
-    println!(
-        "{:<8} {:>7} {:>7} {:>8}  ",
-        "kernel", "passed", "failed", "seconds"
-    );
+    println!("{:<8} {:>7} {:>7} {:>8}  ", "kernel", "passed", "failed", "seconds");
     for verdict in verdicts.iter() {
         println!("{verdict}");
     }
@@ -127,20 +113,11 @@ fn pack(project: &Project, arguments: &Arguments) -> Result<PathBuf> {
     let busybox = setup::static_busybox().context("no static busybox was found")?;
     let archive = project.target().join("vm/initramfs.cpio");
     heading("packing the initial file system");
-    initramfs::write(
-        &archive,
-        &Contents {
-            busybox: &busybox,
-            uidmeter: &uidmeter,
-            suite: &suite,
-        },
-    )?;
+    initramfs::write(&archive, &Contents { busybox: &busybox, uidmeter: &uidmeter, suite: &suite })?;
     Ok(archive)
 }
 
 /// A poisoned lock means that another thread panicked; what it guards here is whole at any time.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -41,7 +41,7 @@ pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pai
     let loops = pipe.loops(LENGTH);
     let run = || Ok(pipe.run(loops)?.as_secs_f64());
     let with_daemon = || {
-        let mut daemon = Daemon::start(daemon)?;
+        let mut daemon = Daemon::start(daemon, pipe.interrupt())?;
         let seconds = run()?;
         daemon.check()?;
         Ok(seconds)

@@ -2,7 +2,6 @@
 
 use std::{
     path::Path,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     daemon::Daemon,
+    interrupt::Interrupt,
     program,
     spread::per,
     table::Table,
@@ -39,13 +39,13 @@ pub(super) struct Footprint {
 }
 
 /// Watches a daemon that nobody scrapes.
-pub(super) fn measure(daemon: &Path) -> Result<Footprint> {
-    let mut daemon = Daemon::start(daemon)?;
-    thread::sleep(SETTLE);
+pub(super) fn measure(daemon: &Path, interrupt: &Interrupt) -> Result<Footprint> {
+    let mut daemon = Daemon::start(daemon, interrupt)?;
+    interrupt.sleep(SETTLE)?;
     let loaded = daemon.memory()?;
     let _statistics = program::switch_on()?;
     let (cpu, programs, start) = (daemon.cpu_time()?, daemon.program_runs()?, Instant::now());
-    thread::sleep(LENGTH);
+    interrupt.sleep(LENGTH)?;
     let (cpu, programs, elapsed) =
         (daemon.cpu_time()?.saturating_sub(cpu), daemon.program_runs()? - programs, start.elapsed());
     let end = daemon.memory()?;

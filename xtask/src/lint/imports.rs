@@ -10,10 +10,8 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 11] = [
-    "units", "config", "snapshot", "source", "users", "rates", "view", "policy", "enforce",
-    "export", "pipeline",
-];
+const ORDER: [&str; 11] =
+    ["units", "config", "snapshot", "source", "users", "rates", "view", "policy", "enforce", "export", "pipeline"];
 
 /// The BPF library's crates, and the only place that may name them.
 const BPF_LIBRARY: [&str; 3] = ["aya", "aya_log", "aya_obj"];
@@ -29,9 +27,7 @@ enum Named {
 /// Prints every violation; `true` if there is none.
 pub(super) fn check(project: &Project) -> Result<bool> {
     let sources = project.root().join("collector/src");
-    let read = |file: &Path| {
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-    };
+    let read = |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
     let own_to_program = declared(&read(&sources.join("main.rs"))?);
     let mut clean = true;
     for file in super::files(&sources, &["rs"])? {
@@ -61,19 +57,13 @@ fn declared(text: &str) -> Vec<String> {
 /// `source/ebpf/maps.rs` is the module `source::ebpf::maps`. The crate's roots are the empty path, and so are
 /// the modules of the program `main.rs`: they stand below the whole library.
 fn module_of(relative: &Path, own_to_program: &[String]) -> Vec<String> {
-    let mut module: Vec<String> = relative
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
+    let mut module: Vec<String> =
+        relative.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let is_root = module == ["lib"] || module == ["main"];
     if is_root || module.last().is_some_and(|last| last == "mod") {
         module.pop();
     }
-    if module
-        .first()
-        .is_some_and(|first| own_to_program.contains(first))
-    {
+    if module.first().is_some_and(|first| own_to_program.contains(first)) {
         module.clear();
     }
     module
@@ -85,10 +75,7 @@ fn findings(module: &[String], text: &str) -> Vec<(usize, String)> {
     let place = |name: &String| ORDER.iter().position(|module| module == name);
     let own = module.first().map(|name| (name, place(name)));
     if let Some((name, None)) = own {
-        found.push((
-            1,
-            format!("the module `{name}` has no place in the table of modules"),
-        ));
+        found.push((1, format!("the module `{name}` has no place in the table of modules")));
     }
     for (line, named) in names(module, &tokens(text)) {
         match named {
@@ -103,14 +90,12 @@ fn findings(module: &[String], text: &str) -> Vec<(usize, String)> {
                 };
                 match path.first().map(|name| (name, place(name))) {
                     Some((_, Some(other))) if other <= own => {}
-                    Some((name, Some(_))) => found.push((
-                        line,
-                        format!("`{own_name}` may not use `{name}`, which stands below it"),
-                    )),
-                    Some((name, None)) => found.push((
-                        line,
-                        format!("`crate::{name}` is no module of the table: name its module"),
-                    )),
+                    Some((name, Some(_))) => {
+                        found.push((line, format!("`{own_name}` may not use `{name}`, which stands below it")))
+                    }
+                    Some((name, None)) => {
+                        found.push((line, format!("`crate::{name}` is no module of the table: name its module")))
+                    }
                     None => found.push((line, "name modules, not the whole crate".to_owned())),
                 }
             }
@@ -176,12 +161,7 @@ fn kind<'a>(tokens: &[Token<'a>], at: usize) -> Option<Kind<'a>> {
 }
 
 /// Follows one path, or a tree of them in a `use`, from `at` on; returns where it ends.
-fn path(
-    tokens: &[Token<'_>],
-    mut at: usize,
-    mut base: Vec<String>,
-    found: &mut Vec<(usize, Named)>,
-) -> usize {
+fn path(tokens: &[Token<'_>], mut at: usize, mut base: Vec<String>, found: &mut Vec<(usize, Named)>) -> usize {
     let line = tokens.get(at).map_or(0, |token| token.line);
     loop {
         match kind(tokens, at) {
@@ -206,12 +186,7 @@ fn path(
 }
 
 /// The paths between braces; returns the place after the closing one.
-fn group(
-    tokens: &[Token<'_>],
-    mut at: usize,
-    base: &[String],
-    found: &mut Vec<(usize, Named)>,
-) -> usize {
+fn group(tokens: &[Token<'_>], mut at: usize, base: &[String], found: &mut Vec<(usize, Named)>) -> usize {
     loop {
         match kind(tokens, at) {
             None => return at,

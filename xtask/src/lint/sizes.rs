@@ -21,28 +21,20 @@ pub(super) fn check(project: &Project) -> Result<bool> {
         if is_test(relative) {
             continue;
         }
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let lines = production_lines(&text);
         if lines > TOO_LONG {
-            println!(
-                "    {}: {lines} lines, at most {TOO_LONG}: split it",
-                relative.display()
-            );
+            println!("    {}: {lines} lines, at most {TOO_LONG}: split it", relative.display());
             held = false;
         } else if lines > WORTH_A_LOOK {
-            println!(
-                "    warning: {}: {lines} lines, worth a second look",
-                relative.display()
-            );
+            println!("    warning: {}: {lines} lines, worth a second look", relative.display());
         }
     }
     Ok(held)
 }
 
 fn is_test(relative: &Path) -> bool {
-    relative.file_name().is_some_and(|name| name == "tests.rs")
-        || relative.iter().any(|part| part == "tests")
+    relative.file_name().is_some_and(|name| name == "tests.rs") || relative.iter().any(|part| part == "tests")
 }
 
 /// Lines before the module of tests, which stands last in a file by custom.

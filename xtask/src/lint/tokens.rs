@@ -59,9 +59,7 @@ fn next(text: &str) -> (usize, Option<Kind<'_>>) {
         return (word_length(text), None);
     }
     if is_word(first) {
-        let raw = text
-            .strip_prefix("r#")
-            .filter(|rest| rest.starts_with(is_word));
+        let raw = text.strip_prefix("r#").filter(|rest| rest.starts_with(is_word));
         let word = raw.unwrap_or(text);
         let length = word_length(word);
         let skipped = text.len() - word.len();
@@ -137,10 +135,7 @@ fn character_or_lifetime(text: &str) -> usize {
     let mut inside = text.char_indices().skip(1);
     match inside.next() {
         // The escaped character itself may be a quote: `'\''`.
-        Some((_, '\\')) => text
-            .get(3..)
-            .and_then(|rest| rest.find('\''))
-            .map_or(text.len(), |at| 3 + at + 1),
+        Some((_, '\\')) => text.get(3..).and_then(|rest| rest.find('\'')).map_or(text.len(), |at| 3 + at + 1),
         Some((_, _)) => match inside.next() {
             Some((at, '\'')) => at + 1,
             _ => 1 + word_length(&text[1..]),
@@ -173,10 +168,7 @@ mod tests {
         "###;
         assert_eq!(
             words(source),
-            [
-                "let", "a", "let", "b", "let", "c", "let", "d", "let", "e", "let", "f", "let", "h",
-                "str"
-            ]
+            ["let", "a", "let", "b", "let", "c", "let", "d", "let", "e", "let", "f", "let", "h", "str"]
         );
     }
 
@@ -186,22 +178,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                Token {
-                    kind: Kind::Word("a"),
-                    line: 1
-                },
-                Token {
-                    kind: Kind::PathSeparator,
-                    line: 1
-                },
-                Token {
-                    kind: Kind::Word("type"),
-                    line: 1
-                },
-                Token {
-                    kind: Kind::Word("b"),
-                    line: 3
-                },
+                Token { kind: Kind::Word("a"), line: 1 },
+                Token { kind: Kind::PathSeparator, line: 1 },
+                Token { kind: Kind::Word("type"), line: 1 },
+                Token { kind: Kind::Word("b"), line: 3 },
             ]
         );
     }

@@ -19,13 +19,7 @@ const MINIMUM_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 /// A compiler, its cargo, the sources of `core`, clippy and rustfmt, as distributions name them. Debian keeps
 /// one that is new enough for browsers beside the one of its release.
 const RUST_PACKAGES: [[&str; 5]; 2] = [
-    [
-        "rustc-web",
-        "cargo-web",
-        "rust-web-src",
-        "rust-web-clippy",
-        "rustfmt-web",
-    ],
+    ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy", "rustfmt-web"],
     ["rustc", "cargo", "rust-src", "rust-clippy", "rustfmt"],
 ];
 
@@ -75,20 +69,11 @@ impl fmt::Display for Step {
         match self {
             Self::Apt { packages, why } => write!(f, "{} (apt): {why}", packages.join(" ")),
             Self::Rustup { arguments, why } => write!(f, "rustup {}: {why}", arguments.join(" ")),
-            Self::LinkerLater { why } => write!(
-                f,
-                "bpf-linker {} with that compiler's LLVM (cargo install): {why}",
-                linker::VERSION
-            ),
-            Self::Linker {
-                llvm: Some(llvm),
-                why,
-            } => {
-                write!(
-                    f,
-                    "bpf-linker {} with LLVM {llvm} (cargo install): {why}",
-                    linker::VERSION
-                )
+            Self::LinkerLater { why } => {
+                write!(f, "bpf-linker {} with that compiler's LLVM (cargo install): {why}", linker::VERSION)
+            }
+            Self::Linker { llvm: Some(llvm), why } => {
+                write!(f, "bpf-linker {} with LLVM {llvm} (cargo install): {why}", linker::VERSION)
             }
             Self::Linker { llvm: None, why } => {
                 write!(f, "bpf-linker {} (cargo install): {why}", linker::VERSION)
@@ -115,10 +100,7 @@ pub(super) fn missing(project: &Project, purposes: &[Purpose]) -> Result<Vec<Ste
             Purpose::Bench => {
                 if find_program("perf").is_none() {
                     let package = first_known(&["linux-perf", "linux-tools-generic"]);
-                    steps.push(apt(
-                        &[package],
-                        "`perf bench sched pipe` makes the measured load",
-                    )?);
+                    steps.push(apt(&[package], "`perf bench sched pipe` makes the measured load")?);
                 }
             }
         }
@@ -127,8 +109,7 @@ pub(super) fn missing(project: &Project, purposes: &[Purpose]) -> Result<Vec<Ste
 }
 
 fn build_steps(steps: &mut Vec<Step>) -> Result<()> {
-    const WHY_RUST: &str =
-        "a Rust compiler with the sources of `core`, which is built anew for the kernel programs";
+    const WHY_RUST: &str = "a Rust compiler with the sources of `core`, which is built anew for the kernel programs";
     const WHY_LINKER: &str = "links the kernel programs and writes their BTF";
 
     let Some(toolchain) = Toolchain::find()? else {
@@ -136,15 +117,7 @@ fn build_steps(steps: &mut Vec<Step>) -> Result<()> {
             steps.push(apt(&names[..3], WHY_RUST)?);
         } else if find_program("rustup").is_some() {
             steps.push(Step::Rustup {
-                arguments: &[
-                    "toolchain",
-                    "install",
-                    "nightly",
-                    "--profile",
-                    "minimal",
-                    "--component",
-                    "rust-src",
-                ],
+                arguments: &["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"],
                 why: WHY_RUST,
             });
         } else {
@@ -165,34 +138,17 @@ fn build_steps(steps: &mut Vec<Step>) -> Result<()> {
         return Ok(());
     }
     let llvm = toolchain.llvm_major;
-    let names = [
-        format!("llvm-{llvm}-dev"),
-        format!("libpolly-{llvm}-dev"),
-        "zlib1g-dev".to_owned(),
-        "libzstd-dev".to_owned(),
-    ];
+    let names =
+        [format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev"), "zlib1g-dev".to_owned(), "libzstd-dev".to_owned()];
     if is_known(&names[0]) {
-        let wanted: Vec<&str> = names
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !is_installed(name))
-            .collect();
+        let wanted: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_installed(name)).collect();
         if !wanted.is_empty() {
-            steps.push(apt(
-                &wanted,
-                "the compiler's LLVM, which bpf-linker is built with",
-            )?);
+            steps.push(apt(&wanted, "the compiler's LLVM, which bpf-linker is built with")?);
         }
-        steps.push(Step::Linker {
-            llvm: Some(llvm),
-            why: WHY_LINKER,
-        });
+        steps.push(Step::Linker { llvm: Some(llvm), why: WHY_LINKER });
     } else {
         let llvm = llvm_prefix(llvm).is_dir().then_some(llvm);
-        steps.push(Step::Linker {
-            llvm,
-            why: WHY_LINKER,
-        });
+        steps.push(Step::Linker { llvm, why: WHY_LINKER });
     }
     Ok(())
 }
@@ -204,10 +160,7 @@ fn lint_steps(project: &Project, steps: &mut Vec<Step>) -> Result<()> {
     let has = |verb: &str| process::capture(project.cargo().args([verb, "--version"])).is_ok();
     if !has("clippy") || !has("fmt") {
         if find_program("rustup").is_some() {
-            steps.push(Step::Rustup {
-                arguments: &["component", "add", "clippy", "rustfmt"],
-                why: WHY,
-            });
+            steps.push(Step::Rustup { arguments: &["component", "add", "clippy", "rustfmt"], why: WHY });
         } else if let Some(names) = rust_packages() {
             steps.push(apt(&names[3..], WHY)?);
             return Ok(());
@@ -216,10 +169,8 @@ fn lint_steps(project: &Project, steps: &mut Vec<Step>) -> Result<()> {
     match Toolchain::find()? {
         Some(toolchain) if toolchain.sibling("clippy-driver").is_some() => {}
         Some(toolchain) if toolchain.origin == Origin::Override => {}
-        Some(toolchain) if toolchain.origin == Origin::RustupNightly => steps.push(Step::Rustup {
-            arguments: &["component", "add", "clippy", "--toolchain", "nightly"],
-            why: WHY_BPF,
-        }),
+        Some(toolchain) if toolchain.origin == Origin::RustupNightly => steps
+            .push(Step::Rustup { arguments: &["component", "add", "clippy", "--toolchain", "nightly"], why: WHY_BPF }),
         _ => {
             if let Some(names) = rust_packages() {
                 steps.push(apt(&names[3..4], WHY_BPF)?);
@@ -238,10 +189,7 @@ fn apt(packages: &[&str], why: &'static str) -> Result<Step> {
             packages.join(", ")
         );
     }
-    Ok(Step::Apt {
-        packages: packages.iter().map(ToString::to_string).collect(),
-        why,
-    })
+    Ok(Step::Apt { packages: packages.iter().map(ToString::to_string).collect(), why })
 }
 
 /// The distribution's names for a Rust that is new enough.
@@ -251,18 +199,13 @@ fn rust_packages() -> Option<[&'static str; 5]> {
         // apt's lists are empty, as on a fresh machine before its first update: Debian's names, then.
         return Some(RUST_PACKAGES[0]);
     }
-    versions
-        .iter()
-        .position(|version| version.as_deref().is_some_and(is_new_enough))
-        .map(|index| RUST_PACKAGES[index])
+    versions.iter().position(|version| version.as_deref().is_some_and(is_new_enough)).map(|index| RUST_PACKAGES[index])
 }
 
 /// The version that apt would install.
 fn candidate(package: &str) -> Option<String> {
     let policy = process::capture(Command::new("apt-cache").args(["policy", package])).ok()?;
-    let version = policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
 }
 
@@ -271,10 +214,7 @@ fn is_known(package: &str) -> bool {
 }
 
 fn first_known<'a>(packages: &[&'a str]) -> &'a str {
-    packages
-        .iter()
-        .find(|package| is_known(package))
-        .unwrap_or(&packages[0])
+    packages.iter().find(|package| is_known(package)).unwrap_or(&packages[0])
 }
 
 fn is_installed(package: &str) -> bool {
@@ -286,10 +226,7 @@ fn is_installed(package: &str) -> bool {
 /// Compares the first two numbers of `1.96.0+dfsg1-1` with the minimum.
 fn is_new_enough(version: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> {
-        text.split(|c: char| !c.is_ascii_digit())
-            .take(2)
-            .filter_map(|part| part.parse().ok())
-            .collect()
+        text.split(|c: char| !c.is_ascii_digit()).take(2).filter_map(|part| part.parse().ok()).collect()
     };
     numbers(version) >= numbers(MINIMUM_RUST)
 }
@@ -310,8 +247,7 @@ pub(crate) fn static_busybox() -> Option<PathBuf> {
 
 /// ldd fails for a static executable, or says so.
 fn is_static(path: &Path) -> bool {
-    process::capture(Command::new("ldd").arg(path))
-        .map_or(true, |libraries| libraries.contains("statically linked"))
+    process::capture(Command::new("ldd").arg(path)).map_or(true, |libraries| libraries.contains("statically linked"))
 }
 
 #[cfg(test)]
@@ -328,10 +264,7 @@ mod tests {
 
     #[test]
     fn a_step_says_in_one_line_what_it_installs_and_why() {
-        let step = Step::Apt {
-            packages: vec!["a".to_owned(), "b".to_owned()],
-            why: "needed",
-        };
+        let step = Step::Apt { packages: vec!["a".to_owned(), "b".to_owned()], why: "needed" };
         assert_eq!(step.to_string(), "a b (apt): needed");
     }
 }

@@ -42,10 +42,7 @@ impl std::iter::Sum for Counts {
 impl Counts {
     /// What `test result: ok. 2 passed; 0 failed; 1 ignored; …` says; `None` for any other line.
     pub(crate) fn of_line(line: &str) -> Option<Self> {
-        let (_, numbers) = line
-            .trim()
-            .strip_prefix("test result: ")?
-            .split_once(". ")?;
+        let (_, numbers) = line.trim().strip_prefix("test result: ")?.split_once(". ")?;
         let mut counts = Self::default();
         for part in numbers.split(';') {
             let mut words = part.split_whitespace();
@@ -77,15 +74,10 @@ impl Counts {
             let line = String::from_utf8_lossy(&bytes);
             let line = line.trim_end_matches(['\r', '\n']);
             println!("{line}");
-            counts = [Some(counts), Self::of_line(line)]
-                .into_iter()
-                .flatten()
-                .sum();
+            counts = [Some(counts), Self::of_line(line)].into_iter().flatten().sum();
             bytes.clear();
         }
-        let status = child
-            .wait()
-            .with_context(|| format!("cannot wait for `{shown}`"))?;
+        let status = child.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
         if !status.success() && counts.failed == 0 {
             println!("    `{shown}` failed: {status}");
             counts.failed = 1;
@@ -101,55 +93,27 @@ mod tests {
     #[test]
     fn result_lines_are_counted_and_other_lines_are_not() {
         let line = "test result: FAILED. 11 passed; 2 failed; 3 ignored; 0 measured; 4 filtered out; finished in 0.01s";
-        let expected = Counts {
-            passed: 11,
-            failed: 2,
-            skipped: 3,
-        };
+        let expected = Counts { passed: 11, failed: 2, skipped: 3 };
         assert_eq!(Counts::of_line(line), Some(expected));
-        for other in [
-            "",
-            "test a ... ok",
-            "running 3 tests",
-            "test result: nothing",
-        ] {
+        for other in ["", "test a ... ok", "running 3 tests", "test result: nothing"] {
             assert_eq!(Counts::of_line(other), None, "{other}");
         }
     }
 
     #[test]
     fn skipped_tests_are_named_only_if_there_are_any() {
-        let counts = Counts {
-            passed: 3,
-            failed: 0,
-            skipped: 0,
-        };
+        let counts = Counts { passed: 3, failed: 0, skipped: 0 };
         assert_eq!(counts.to_string(), "3 passed, 0 failed");
-        let counts = Counts {
-            skipped: 2,
-            ..counts
-        };
+        let counts = Counts { skipped: 2, ..counts };
         assert_eq!(counts.to_string(), "3 passed, 0 failed, 2 skipped");
     }
 
     #[test]
     fn a_command_that_ends_badly_without_a_test_has_failed() {
         let counts = Counts::of_command(Command::new("sh").args(["-c", "exit 3"]));
-        assert_eq!(
-            counts.ok(),
-            Some(Counts {
-                failed: 1,
-                ..Counts::default()
-            })
-        );
+        assert_eq!(counts.ok(), Some(Counts { failed: 1, ..Counts::default() }));
         let line = "echo 'test result: ok. 4 passed; 0 failed; 0 ignored'";
         let counts = Counts::of_command(Command::new("sh").args(["-c", line]));
-        assert_eq!(
-            counts.ok(),
-            Some(Counts {
-                passed: 4,
-                ..Counts::default()
-            })
-        );
+        assert_eq!(counts.ok(), Some(Counts { passed: 4, ..Counts::default() }));
     }
 }

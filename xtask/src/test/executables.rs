@@ -17,16 +17,10 @@ pub(crate) struct Target {
 }
 
 /// What runs on a real kernel.
-pub(crate) const KERNEL: Target = Target {
-    name: "kernel",
-    feature: "kernel-tests",
-};
+pub(crate) const KERNEL: Target = Target { name: "kernel", feature: "kernel-tests" };
 
 /// What runs against real servers.
-pub(crate) const PEERS: Target = Target {
-    name: "peers",
-    feature: "peer-tests",
-};
+pub(crate) const PEERS: Target = Target { name: "peers", feature: "peer-tests" };
 
 /// Builds `target` and returns its path, which only cargo knows.
 pub(crate) fn build(project: &Project, target: Target) -> Result<PathBuf> {
@@ -39,17 +33,13 @@ pub(crate) fn build(project: &Project, target: Target) -> Result<PathBuf> {
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped());
     let shown = process::display(&cargo);
-    let mut child = cargo
-        .spawn()
-        .with_context(|| format!("cannot start `{shown}`"))?;
+    let mut child = cargo.spawn().with_context(|| format!("cannot start `{shown}`"))?;
     let output = child.stdout.take().context("cargo without output")?;
     let mut found = None;
     for line in BufReader::new(output).lines() {
         found = executable(&line?, name).or(found);
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for `{shown}`"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
     if !status.success() {
         bail!("`{shown}` failed: {status}");
     }
@@ -60,11 +50,7 @@ pub(crate) fn build(project: &Project, target: Target) -> Result<PathBuf> {
 fn executable(message: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let target = message.get("target")?;
-    let is_test = target
-        .get("kind")?
-        .as_array()?
-        .iter()
-        .any(|kind| kind == "test");
+    let is_test = target.get("kind")?.as_array()?.iter().any(|kind| kind == "test");
     if !is_test || target.get("name")? != name {
         return None;
     }
@@ -82,10 +68,7 @@ mod tests {
                 r#"{{"reason":"compiler-artifact","target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/t/x"}}"#
             )
         };
-        assert_eq!(
-            executable(&message("test", "kernel"), "kernel"),
-            Some(PathBuf::from("/t/x"))
-        );
+        assert_eq!(executable(&message("test", "kernel"), "kernel"), Some(PathBuf::from("/t/x")));
         assert_eq!(executable(&message("bin", "kernel"), "kernel"), None);
         assert_eq!(executable(&message("test", "peers"), "kernel"), None);
         assert_eq!(executable("not json", "kernel"), None);

@@ -16,47 +16,15 @@ use crate::test::executables::{self, Target};
 /// The oldest and the newest Prometheus that somebody may run: what the tests call the program, and which
 /// package of which Debian holds it.
 const PROMETHEUS: [(&str, &str, Wanted); 4] = [
-    (
-        "UIDMETER_PROMETHEUS_2",
-        "prometheus",
-        Wanted {
-            suite: "bookworm",
-            pattern: "prometheus",
-        },
-    ),
-    (
-        "UIDMETER_PROMTOOL_2",
-        "promtool",
-        Wanted {
-            suite: "bookworm",
-            pattern: "prometheus",
-        },
-    ),
-    (
-        "UIDMETER_PROMETHEUS_3",
-        "prometheus",
-        Wanted {
-            suite: "sid",
-            pattern: "prometheus",
-        },
-    ),
-    (
-        "UIDMETER_PROMTOOL_3",
-        "promtool",
-        Wanted {
-            suite: "sid",
-            pattern: "promtool",
-        },
-    ),
+    ("UIDMETER_PROMETHEUS_2", "prometheus", Wanted { suite: "bookworm", pattern: "prometheus" }),
+    ("UIDMETER_PROMTOOL_2", "promtool", Wanted { suite: "bookworm", pattern: "prometheus" }),
+    ("UIDMETER_PROMETHEUS_3", "prometheus", Wanted { suite: "sid", pattern: "prometheus" }),
+    ("UIDMETER_PROMTOOL_3", "promtool", Wanted { suite: "sid", pattern: "promtool" }),
 ];
 
 /// Everything that needs neither root nor a server: other targets ask for features that are off here.
 pub(super) fn unit(project: &Project) -> Result<Counts> {
-    Counts::of_command(
-        project
-            .cargo()
-            .args(["test", "--workspace", "--no-fail-fast"]),
-    )
+    Counts::of_command(project.cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }
 
 /// The kernel suite on this machine's own kernel.
@@ -73,9 +41,7 @@ pub(super) fn peers(project: &Project) -> Result<Counts> {
         // A program that does not start here would fail every test for the wrong reason.
         process::capture(Command::new(&path).arg("--version")).with_context(|| {
             let suite = package.suite;
-            Unavailable(format!(
-                "{program} from Debian {suite} does not run on this machine"
-            ))
+            Unavailable(format!("{program} from Debian {suite} does not run on this machine"))
         })?;
         programs.push((variable, path));
     }
@@ -90,14 +56,8 @@ fn privileged(project: &Project, target: Target, programs: &[(&str, PathBuf)]) -
     let executable = executables::build(project, target)?;
     let daemon = project.daemon();
     let mut variables: Vec<(&str, &OsStr)> = vec![("UIDMETER_BIN", daemon.as_os_str())];
-    variables.extend(
-        programs
-            .iter()
-            .map(|(name, path)| (*name, path.as_os_str())),
-    );
+    variables.extend(programs.iter().map(|(name, path)| (*name, path.as_os_str())));
     let mut command = process::as_root(executable, &variables, "testing on this machine's kernel")?;
-    command
-        .current_dir(project.root().join("collector"))
-        .arg("--test-threads=1");
+    command.current_dir(project.root().join("collector")).arg("--test-threads=1");
     Ok(command)
 }

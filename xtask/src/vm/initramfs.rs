@@ -88,11 +88,7 @@ fn libraries(executable: &Path) -> Result<BTreeSet<PathBuf>> {
     };
     let found = paths(&listed);
     if let Some(missing) = listed.lines().find(|line| line.ends_with("not found")) {
-        anyhow::bail!(
-            "{} cannot start here: {}",
-            executable.display(),
-            missing.trim()
-        );
+        anyhow::bail!("{} cannot start here: {}", executable.display(), missing.trim());
     }
     Ok(found)
 }

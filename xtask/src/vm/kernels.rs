@@ -37,37 +37,22 @@ const ALL: [Kernel; 4] = [
     Kernel {
         name: "6.1",
         expectation: Expectation::Suite,
-        package: Wanted {
-            suite: "bookworm",
-            pattern: "linux-image-6.1.*-cloud-amd64",
-        },
+        package: Wanted { suite: "bookworm", pattern: "linux-image-6.1.*-cloud-amd64" },
     },
     Kernel {
         name: "6.12",
         expectation: Expectation::Suite,
-        package: Wanted {
-            suite: "bookworm",
-            pattern: "linux-image-6.12.*-cloud-amd64",
-        },
+        package: Wanted { suite: "bookworm", pattern: "linux-image-6.12.*-cloud-amd64" },
     },
     Kernel {
         name: "7.2",
         expectation: Expectation::Suite,
-        package: Wanted {
-            suite: "sid",
-            pattern: "linux-binary-7.2.*-cloud-amd64",
-        },
+        package: Wanted { suite: "sid", pattern: "linux-binary-7.2.*-cloud-amd64" },
     },
     Kernel {
         name: "5.10",
-        expectation: Expectation::Refusal {
-            found: "5.10",
-            needed: "5.11",
-        },
-        package: Wanted {
-            suite: "bullseye",
-            pattern: "linux-image-5.10.*-cloud-amd64",
-        },
+        expectation: Expectation::Refusal { found: "5.10", needed: "5.11" },
+        package: Wanted { suite: "bullseye", pattern: "linux-image-5.10.*-cloud-amd64" },
     },
 ];
 
@@ -107,18 +92,11 @@ fn find_image(package: &Path) -> Option<PathBuf> {
         .map(|version| version.join("vmlinuz"));
     entries(&package.join("boot"))
         .into_iter()
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
-        })
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
         .chain(in_modules)
         .find(|path| path.is_file())
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect()
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
 }

@@ -86,8 +86,7 @@ impl Archive {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08x}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
@@ -132,14 +131,8 @@ mod tests {
         let mut archive = Archive::default();
         archive.file("/etc/a/passwd", 0o644, b"root");
         archive.file("/etc/a/group", 0o644, b"x");
-        let paths: Vec<String> = entries(&archive.finish())
-            .into_iter()
-            .map(|entry| entry.0)
-            .collect();
-        assert_eq!(
-            paths,
-            ["etc", "etc/a", "etc/a/passwd", "etc/a/group", "TRAILER!!!"]
-        );
+        let paths: Vec<String> = entries(&archive.finish()).into_iter().map(|entry| entry.0).collect();
+        assert_eq!(paths, ["etc", "etc/a", "etc/a/passwd", "etc/a/group", "TRAILER!!!"]);
     }
 
     #[test]
@@ -151,17 +144,8 @@ mod tests {
         let bytes = archive.finish();
         assert_eq!(bytes.len() % 4, 0);
         let entries = entries(&bytes);
-        assert_eq!(
-            entries[0],
-            ("init".to_owned(), 0o100_755, b"hello".to_vec())
-        );
-        assert_eq!(
-            entries[1],
-            ("sh".to_owned(), 0o120_777, b"busybox".to_vec())
-        );
-        assert_eq!(
-            (entries[2].0.as_str(), entries[2].1),
-            ("console", 0o020_600)
-        );
+        assert_eq!(entries[0], ("init".to_owned(), 0o100_755, b"hello".to_vec()));
+        assert_eq!(entries[1], ("sh".to_owned(), 0o120_777, b"busybox".to_vec()));
+        assert_eq!((entries[2].0.as_str(), entries[2].1), ("console", 0o020_600));
     }
 }

@@ -48,10 +48,7 @@ pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, limit: Duration
     let reader = std::thread::spawn(move || {
         let mut console = BufReader::new(console);
         let mut line = Vec::new();
-        while console
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|length| length > 0)
-        {
+        while console.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             if sender.send(plain(&String::from_utf8_lossy(&line))).is_err() {
                 break;
             }
@@ -109,10 +106,7 @@ mod tests {
 
     #[test]
     fn the_firmwares_control_sequences_are_left_out() {
-        assert_eq!(
-            plain("\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mSeaBIOS\r\n"),
-            "SeaBIOS"
-        );
+        assert_eq!(plain("\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mSeaBIOS\r\n"), "SeaBIOS");
         assert_eq!(plain("test a ... ok\r\n"), "test a ... ok");
     }
 }

@@ -43,10 +43,7 @@ impl Verdict {
     pub(super) fn broken(kernel: Kernel, error: &anyhow::Error) -> Self {
         Self {
             kernel: kernel.name,
-            counts: Counts {
-                failed: 1,
-                ..Counts::default()
-            },
+            counts: Counts { failed: 1, ..Counts::default() },
             elapsed: Duration::ZERO,
             note: Some(format!("{error:#}")),
         }
@@ -55,59 +52,33 @@ impl Verdict {
 
 /// Counts the suite's tests, or the refusal as one; whatever went wrong besides counts as one failure more.
 pub(super) fn judge(kernel: Kernel, boot: &Boot) -> Verdict {
-    let exit = boot
-        .lines
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix(EXIT)?.trim().parse::<i32>().ok());
+    let exit = boot.lines.iter().rev().find_map(|line| line.strip_prefix(EXIT)?.trim().parse::<i32>().ok());
     let (mut counts, problem) = match (exit, kernel.expectation) {
         (None, _) => {
-            let why = if boot.timed_out {
-                "was stopped at its time limit"
-            } else {
-                "ended"
-            };
+            let why = if boot.timed_out { "was stopped at its time limit" } else { "ended" };
             let counts = suite(&boot.lines);
-            (
-                counts,
-                Some(format!("the machine {why} without a closing line")),
-            )
+            (counts, Some(format!("the machine {why} without a closing line")))
         }
         (Some(code), Expectation::Suite) => {
             let counts = suite(&boot.lines);
             let problem = match code {
-                _ if counts.passed + counts.failed == 0 => {
-                    Some(format!("no test ran, exit code {code}"))
-                }
+                _ if counts.passed + counts.failed == 0 => Some(format!("no test ran, exit code {code}")),
                 0 => None,
                 _ if counts.failed > 0 => None,
-                _ => Some(format!(
-                    "every test passed, but the suite's exit code is {code}"
-                )),
+                _ => Some(format!("every test passed, but the suite's exit code is {code}")),
             };
             (counts, problem)
         }
         (Some(code), Expectation::Refusal { found, needed }) => {
             let problem = refusal(&boot.lines, code, found, needed);
             let passed = usize::from(problem.is_none());
-            (
-                Counts {
-                    passed,
-                    ..Counts::default()
-                },
-                problem,
-            )
+            (Counts { passed, ..Counts::default() }, problem)
         }
     };
     counts.failed += usize::from(problem.is_some());
     let refused = matches!(kernel.expectation, Expectation::Refusal { .. });
     let note = problem.or_else(|| refused.then(|| "refused, as it must".to_owned()));
-    Verdict {
-        kernel: kernel.name,
-        counts,
-        elapsed: boot.elapsed,
-        note,
-    }
+    Verdict { kernel: kernel.name, counts, elapsed: boot.elapsed, note }
 }
 
 fn suite(lines: &[String]) -> Counts {
@@ -116,20 +87,12 @@ fn suite(lines: &[String]) -> Counts {
 
 /// What is wrong with a refusal, if anything.
 fn refusal(lines: &[String], code: i32, found: &str, needed: &str) -> Option<String> {
-    let said: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix(STDERR))
-        .collect();
+    let said: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix(STDERR)).collect();
     match said[..] {
         _ if code != REFUSED => Some(format!("exit code {code} instead of {REFUSED}")),
         [one] if one.contains(found) && one.contains(needed) => None,
-        [one] => Some(format!(
-            "the refusal must name {found} and {needed}, and says: {one}"
-        )),
-        _ => Some(format!(
-            "the refusal must be one line, and is {}",
-            said.len()
-        )),
+        [one] => Some(format!("the refusal must name {found} and {needed}, and says: {one}")),
+        _ => Some(format!("the refusal must be one line, and is {}", said.len())),
     }
 }
 
@@ -140,16 +103,12 @@ mod tests {
 
     fn judged(kernel: &str, lines: &[&str]) -> (usize, usize, Option<String>) {
         let kernels = kernels::named(&[kernel.to_owned()]).unwrap_or_default();
-        let boot = Boot {
-            lines: lines.iter().map(ToString::to_string).collect(),
-            ..Boot::default()
-        };
+        let boot = Boot { lines: lines.iter().map(ToString::to_string).collect(), ..Boot::default() };
         let verdict = judge(kernels[0], &boot);
         (verdict.counts.passed, verdict.counts.failed, verdict.note)
     }
 
-    const RESULT: &str =
-        "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+    const RESULT: &str = "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
 
     #[test]
     fn a_suite_passes_with_its_closing_line() {
@@ -182,10 +141,7 @@ mod tests {
         assert_eq!(judged("5.10", &[good, "UIDMETER-VM-EXIT 3"]).0, 1);
         assert_eq!(judged("5.10", &[good, "UIDMETER-VM-EXIT 1"]).1, 1);
         assert_eq!(judged("5.10", &[good, good, "UIDMETER-VM-EXIT 3"]).1, 1);
-        assert_eq!(
-            judged("5.10", &["UIDMETER-VM-STDERR EINVAL", "UIDMETER-VM-EXIT 3"]).1,
-            1
-        );
+        assert_eq!(judged("5.10", &["UIDMETER-VM-STDERR EINVAL", "UIDMETER-VM-EXIT 3"]).1, 1);
         assert_eq!(judged("5.10", &["UIDMETER-VM-EXIT 3"]).1, 1);
     }
 }

@@ -5,10 +5,7 @@ use std::path::Path;
 use super::{declared, findings, module_of};
 
 fn lines(file: &str, text: &str) -> Vec<usize> {
-    findings(&module_of(Path::new(file), &["cli".to_owned()]), text)
-        .into_iter()
-        .map(|(line, _)| line)
-        .collect()
+    findings(&module_of(Path::new(file), &["cli".to_owned()]), text).into_iter().map(|(line, _)| line).collect()
 }
 
 #[test]
@@ -20,14 +17,8 @@ fn a_module_may_use_what_stands_above_it_and_itself() {
 #[test]
 fn a_module_may_not_use_what_stands_below_it() {
     assert_eq!(lines("rates.rs", "use crate::view::View;"), [1]);
-    assert_eq!(
-        lines("rates.rs", "\nfn f() { crate::export::serve() }"),
-        [2]
-    );
-    assert_eq!(
-        lines("source/ebpf.rs", "use super::super::pipeline::Stage;"),
-        [1]
-    );
+    assert_eq!(lines("rates.rs", "\nfn f() { crate::export::serve() }"), [2]);
+    assert_eq!(lines("source/ebpf.rs", "use super::super::pipeline::Stage;"), [1]);
 }
 
 #[test]
@@ -38,22 +29,15 @@ fn every_member_of_a_group_is_looked_at() {
 
 #[test]
 fn a_group_may_itself_climb_out_of_the_module() {
-    assert_eq!(
-        lines("rates/window.rs", "use super::{Rate, super::view::View};"),
-        [1]
-    );
-    assert_eq!(
-        lines("rates/window.rs", "use super::{Rate, super::units::Uid};"),
-        [0; 0]
-    );
+    assert_eq!(lines("rates/window.rs", "use super::{Rate, super::view::View};"), [1]);
+    assert_eq!(lines("rates/window.rs", "use super::{Rate, super::units::Uid};"), [0; 0]);
 }
 
 #[test]
 fn super_inside_an_inline_module_is_the_module_itself() {
     let text = "mod tests {\n    use super::*;\n    use super::view;\n}\nuse super::view;";
     assert_eq!(lines("rates.rs", text), [5]);
-    let after =
-        "mod a { mod b { use super::super::super::view; } }\nfn f() {}\nuse super::policy::P;";
+    let after = "mod a { mod b { use super::super::super::view; } }\nfn f() {}\nuse super::policy::P;";
     assert_eq!(lines("rates.rs", after), [1, 3]);
 }
 
@@ -80,13 +64,7 @@ fn only_the_ebpf_source_may_name_the_bpf_library() {
     let text = "use aya::Ebpf;";
     assert_eq!(lines("source/ebpf.rs", text), [0; 0]);
     assert_eq!(lines("source/ebpf/maps.rs", text), [0; 0]);
-    for elsewhere in [
-        "source/simulated.rs",
-        "source.rs",
-        "export/http.rs",
-        "lib.rs",
-        "main.rs",
-    ] {
+    for elsewhere in ["source/simulated.rs", "source.rs", "export/http.rs", "lib.rs", "main.rs"] {
         assert_eq!(lines(elsewhere, text), [1], "{elsewhere}");
     }
 }
@@ -100,10 +78,7 @@ fn a_module_without_a_place_is_reported_and_the_roots_are_free() {
 
 #[test]
 fn modules_of_the_program_may_use_the_whole_library_but_not_the_bpf_library() {
-    assert_eq!(
-        declared("mod cli;\nmod inline { }\n// mod no;\npub mod top;"),
-        ["cli", "top"]
-    );
+    assert_eq!(declared("mod cli;\nmod inline { }\n// mod no;\npub mod top;"), ["cli", "top"]);
     assert_eq!(lines("cli.rs", "use crate::pipeline::X;"), [0; 0]);
     assert_eq!(lines("cli/flags.rs", "use aya::Ebpf;"), [1]);
 }
