@@ -16,7 +16,7 @@ pub enum Field {
     RealCred,
     /// The real UID within `struct cred`, in the initial user namespace.
     CredUid,
-    /// CLOCK_MONOTONIC at fork.
+    /// `CLOCK_MONOTONIC` at fork.
     StartTime,
     /// Brought up to date by `update_curr` before each switch.
     CpuTime,
@@ -87,7 +87,7 @@ pub static PATHS: [FieldPath; FIELDS] = [
 /// Number of [`Field`]s.
 pub const FIELDS: usize = Field::MajorFaults as usize + 1;
 
-/// `PF_KTHREAD` of include/linux/sched.h: a kernel thread. Workers that act for a process (io_uring, vhost)
+/// `PF_KTHREAD` of include/linux/sched.h: a kernel thread. Workers that act for a process (`io_uring`, vhost)
 /// do not have it and are charged to that process' user.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 

@@ -14,7 +14,7 @@ pub const HIGHEST_EXPONENT: i32 = 4;
 
 /// Bounds between buckets: [`LOWEST_EXPONENT`] and [`HIGHEST_EXPONENT`] included.
 pub const BOUNDS: usize =
-    (HIGHEST_EXPONENT - LOWEST_EXPONENT) as usize * BUCKETS_PER_OCTAVE + 1;
+    HIGHEST_EXPONENT.abs_diff(LOWEST_EXPONENT) as usize * BUCKETS_PER_OCTAVE + 1;
 /// Buckets: one up to each bound, and one for what is longer than the last.
 pub const BUCKETS: usize = BOUNDS + 1;
 
@@ -29,6 +29,7 @@ const QUARTER_POWERS: [u64; BUCKETS_PER_OCTAVE] = [
     1_938_975_120_585_633_118,
 ];
 
+#[expect(clippy::cast_possible_truncation, reason = "octaves are few, and the largest bound is 16 s")]
 const fn bounds_ns() -> [u64; BOUNDS] {
     let mut bounds = [0; BOUNDS];
     let mut i = 0;
@@ -55,9 +56,9 @@ pub fn bucket_of(ns: u64) -> usize {
     if ns > BOUNDS_NS[BOUNDS - 1] {
         return BUCKETS - 1;
     }
-    let log2 = opaque(63 - ns.leading_zeros());
+    let log2 = opaque(ns.ilog2());
     // Never true; it tells the verifier in which range the table is read.
-    if log2 < LOWEST_LOG2 || log2 > LOWEST_LOG2 + OCTAVES {
+    if !(LOWEST_LOG2..=LOWEST_LOG2 + OCTAVES).contains(&log2) {
         return BUCKETS - 1;
     }
     // An octave's bounds are not powers of two in nanoseconds: the estimate may be one octave high.
@@ -65,8 +66,8 @@ pub fn bucket_of(ns: u64) -> usize {
     if ns <= bound(base) {
         base = base.wrapping_sub(BUCKETS_PER_OCTAVE);
     }
-    let half = if ns > bound(base.wrapping_add(2)) { 2 } else { 0 };
-    let quarter = if ns > bound(base.wrapping_add(half + 1)) { 1 } else { 0 };
+    let half = 2 * usize::from(ns > bound(base.wrapping_add(2)));
+    let quarter = usize::from(ns > bound(base.wrapping_add(half + 1)));
     base.wrapping_add(half + quarter + 1)
 }
 
@@ -91,6 +92,12 @@ mod tests {
     use super::{BOUNDS, BOUNDS_NS, BUCKETS, LOWEST_EXPONENT, bucket_of};
 
     #[test]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the second opinion on the bounds is computed in floating point"
+    )]
     fn bounds_are_those_of_schema_2_in_whole_nanoseconds() {
         for (i, bound) in BOUNDS_NS.iter().enumerate() {
             let seconds = 2f64.powf(i as f64 / 4.0 + f64::from(LOWEST_EXPONENT));

@@ -99,6 +99,7 @@ pub const fn owned_by(uid: u32) -> u64 {
 }
 
 /// The UID of an owned slot, or `None` for a free one.
+#[expect(clippy::cast_possible_truncation, reason = "the UID is the lower half")]
 pub const fn owner(entry: u64) -> Option<u32> {
     if entry >> 32 == 1 { Some(entry as u32) } else { None }
 }
@@ -127,12 +128,12 @@ pub mod globals {
     pub const OFFSETS: &str = "OFFSETS";
     /// `[u32; SETTINGS]`.
     pub const SETTINGS: &str = "SETTINGS";
-    /// `u64`, CLOCK_MONOTONIC: a task that started later has its whole life ahead of the books.
+    /// `u64`, `CLOCK_MONOTONIC`: a task that started later has its whole life ahead of the books.
     pub const LOADED_AT: &str = "LOADED_AT";
 }
 
 const _: () = {
-    assert!(size_of::<UidCounters>() % 64 == 0);
+    assert!(size_of::<UidCounters>().is_multiple_of(64));
     assert!(size_of::<Health>() == 64);
-    assert!(size_of::<Ledger>() % 8 == 0);
+    assert!(size_of::<Ledger>().is_multiple_of(8));
 };

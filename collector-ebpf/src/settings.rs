@@ -27,7 +27,7 @@ pub fn setting(setting: Setting) -> u32 {
     unsafe { core::ptr::read_volatile(&raw const SETTINGS[setting as usize]) }
 }
 
-/// CLOCK_MONOTONIC just before the programs were loaded, in nanoseconds.
+/// `CLOCK_MONOTONIC` just before the programs were loaded, in nanoseconds.
 #[inline(always)]
 pub fn loaded_at() -> u64 {
     // SAFETY: as in `offset`.

@@ -1,6 +1,7 @@
 //! `uidmeter top`: a plain table of users by CPU, refreshed. Loads the kernel programs itself.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write},
     sync::{
         Arc,
@@ -85,8 +86,10 @@ fn table(view: &View, mut rows: Vec<UserUsage>, users: usize) -> String {
         "USER", "CPUS", "WAITING", "WAIT P50", "WAIT P99", "SWITCHES/S"
     );
     for row in rows.iter().take(users) {
-        text += &format!(
-            "{:<20} {:>8.3} {:>8.3} {:>10} {:>10} {:>12.0}\n",
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<20} {:>8.3} {:>8.3} {:>10} {:>10} {:>12.0}",
             printable(&view.user_label(row.owner)),
             row.cpu.0,
             row.waiting.0,

@@ -45,7 +45,7 @@ impl View {
     /// `ps` shows kernel threads.
     pub fn user_label(&self, owner: Owner) -> String {
         match owner {
-            Owner::User(uid) => self.names.get(uid).map_or_else(|| uid.to_string(), |name| name.to_string()),
+            Owner::User(uid) => self.names.get(uid).map_or_else(|| uid.to_string(), ToString::to_string),
             Owner::Kernel => "[kernel]".into(),
             Owner::Overflow => "[overflow]".into(),
         }

@@ -219,7 +219,7 @@ pub(crate) fn whole_host() -> Outcome {
     let mut running = Load::prepare(20_800, &cgroup, &["fork-storm", "60"])?;
     running.go()?;
     running.end()?;
-    thread::sleep(Duration::from_millis(1000));
+    thread::sleep(Duration::from_secs(1));
     let ours = all(&mut source) - base;
     let kernel = host_cpu_ns()?.unwrap_or_default().saturating_sub(base_kernel);
     eprintln_figures("CPU ns of the host", ours, kernel);

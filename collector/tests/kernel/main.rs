@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("--workload") {
         return workload::run(&arguments.collect::<Vec<_>>());
     }
-    let tests: [(&'static str, fn() -> Outcome); 20] = [
+    let tests: &[(&str, fn() -> Outcome)] = &[
         ("cpu_time_of_a_fork_storm_is_exact", exact::fork_storm),
         ("cpu_time_of_threads_is_exact", exact::threads),
         ("cpu_time_of_a_hog_is_exact_up_to_one_tick", exact::hog),
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         ("a_taken_port_is_refused_and_leaves_nothing_attached", refusal::taken_port),
         ("wrong_flags_are_refused_in_one_line", refusal::wrong_flags),
     ];
-    let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
+    let trials = tests.iter().map(|(name, test)| Trial::test(*name, *test)).collect();
     let mut arguments = Arguments::from_args();
     // Tests measure the machine that they share.
     arguments.test_threads = Some(1);

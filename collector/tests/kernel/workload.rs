@@ -87,7 +87,9 @@ fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()?;
-    io::stdin().lock().read(&mut [0])?;
+    let mut word = [0];
+    // The end of input will do for a word.
+    let _ = io::stdin().lock().read(&mut word)?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()?;
         let daemon = Self { child, address };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while daemon.get("/-/healthy").is_err() {
             if Instant::now() > deadline {
                 return Err(io::Error::other("the daemon does not answer"));

@@ -108,6 +108,7 @@ impl<T: Words> Mapped<T> {
     fn load(&self, index: usize) -> T {
         assert!(index < self.len, "row {index} of {}", self.len);
         let mut value = MaybeUninit::<T>::uninit();
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping starts on a page")]
         let from = self.memory.as_ptr().cast::<u64>();
         let words = size_of::<T>() / size_of::<u64>();
         for word in 0..words {

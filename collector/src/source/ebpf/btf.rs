@@ -67,7 +67,8 @@ struct Type {
     len: usize,
     /// Whether member offsets carry the size of a bit field.
     bit_fields: bool,
-    size_or_type: u32,
+    /// Size, or the type that is referred to.
+    operand: u32,
     /// Position of what follows the fixed part.
     tail: usize,
 }
@@ -137,7 +138,7 @@ impl<'a> Btf<'a> {
             return Ok(None);
         };
         let pointer = self.type_at(self.resolve(typedef)?)?;
-        let prototype = self.type_at(self.resolve(pointer.size_or_type)?)?;
+        let prototype = self.type_at(self.resolve(pointer.operand)?)?;
         if prototype.kind != Kind::FunctionPrototype {
             return Ok(None);
         }
@@ -153,10 +154,10 @@ impl<'a> Btf<'a> {
 
     fn is_pointer_to_struct(&self, id: u32, name: &str) -> Result<bool, BtfError> {
         let argument = self.type_at(self.resolve(id)?)?;
-        if argument.kind != Kind::Pointer || argument.size_or_type == 0 {
+        if argument.kind != Kind::Pointer || argument.operand == 0 {
             return Ok(false);
         }
-        let target = self.resolve(argument.size_or_type)?;
+        let target = self.resolve(argument.operand)?;
         // `void` behind qualifiers has no type to look at.
         if target == 0 {
             return Ok(false);
@@ -206,7 +207,7 @@ impl<'a> Btf<'a> {
         let r#type = self.type_at(self.resolve(id)?)?;
         Ok(match r#type.kind {
             Kind::Pointer => 8,
-            Kind::Int | Kind::Struct | Kind::Union | Kind::Enum => r#type.size_or_type,
+            Kind::Int | Kind::Struct | Kind::Union | Kind::Enum => r#type.operand,
             _ => 0,
         })
     }
@@ -221,7 +222,7 @@ impl<'a> Btf<'a> {
             if !matches!(r#type.kind, Kind::Typedef | Kind::Qualifier) {
                 return Ok(id);
             }
-            id = r#type.size_or_type;
+            id = r#type.operand;
         }
         Err(BtfError::Depth { id })
     }
@@ -251,7 +252,7 @@ impl<'a> Btf<'a> {
             kind,
             len: (info & 0xffff) as usize,
             bit_fields: info >> 31 == 1,
-            size_or_type: u32(self.bytes, at + 8, "a type")?,
+            operand: u32(self.bytes, at + 8, "a type")?,
             tail: at + 12,
         })
     }
