@@ -8,6 +8,7 @@ mod support;
 
 use std::{
     error::Error,
+    fmt::Write as _,
     fs,
     io::Write as _,
     net::{SocketAddr, TcpListener},
@@ -53,7 +54,10 @@ impl Prometheus {
 
     /// The values of the series that `expression` yields.
     fn query(&self, expression: &str) -> Result<Vec<f64>, Box<dyn Error>> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let mut encoded = String::new();
+        for byte in expression.bytes() {
+            write!(encoded, "%{byte:02x}")?;
+        }
         let (status, body) = get(self.address, &format!("/api/v1/query?query={encoded}"))?;
         if status != 200 {
             return Err(format!("{expression}: {status} {body}").into());
@@ -65,7 +69,7 @@ impl Prometheus {
 
     /// Asks until every value satisfies `condition`, and there is one.
     fn await_query(&self, expression: &str, condition: impl Fn(f64) -> bool) -> Outcome {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let found = self.query(expression);
             if let Ok(values) = &found

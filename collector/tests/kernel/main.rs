@@ -18,7 +18,9 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-/// What a test returns.
+/// A test.
+type Test = fn() -> Outcome;
+/// What it returns.
 type Outcome = Result<(), libtest_mimic::Failed>;
 
 fn main() -> ExitCode {
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("--workload") {
         return workload::run(&arguments.collect::<Vec<_>>());
     }
-    let tests: &[(&str, fn() -> Outcome)] = &[
+    let tests: &[(&str, Test)] = &[
         ("cpu_time_of_a_fork_storm_is_exact", exact::fork_storm),
         ("cpu_time_of_threads_is_exact", exact::threads),
         ("cpu_time_of_a_hog_is_exact_up_to_one_tick", exact::hog),

@@ -91,10 +91,10 @@ fn findings(module: &[String], text: &str) -> Vec<(usize, String)> {
                 match path.first().map(|name| (name, place(name))) {
                     Some((_, Some(other))) if other <= own => {}
                     Some((name, Some(_))) => {
-                        found.push((line, format!("`{own_name}` may not use `{name}`, which stands below it")))
+                        found.push((line, format!("`{own_name}` may not use `{name}`, which stands below it")));
                     }
                     Some((name, None)) => {
-                        found.push((line, format!("`crate::{name}` is no module of the table: name its module")))
+                        found.push((line, format!("`crate::{name}` is no module of the table: name its module")));
                     }
                     None => found.push((line, "name modules, not the whole crate".to_owned())),
                 }
