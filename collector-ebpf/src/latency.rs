@@ -13,8 +13,7 @@ pub const LOWEST_EXPONENT: i32 = -20;
 pub const HIGHEST_EXPONENT: i32 = 4;
 
 /// Bounds between buckets: [`LOWEST_EXPONENT`] and [`HIGHEST_EXPONENT`] included.
-pub const BOUNDS: usize =
-    HIGHEST_EXPONENT.abs_diff(LOWEST_EXPONENT) as usize * BUCKETS_PER_OCTAVE + 1;
+pub const BOUNDS: usize = HIGHEST_EXPONENT.abs_diff(LOWEST_EXPONENT) as usize * BUCKETS_PER_OCTAVE + 1;
 /// Buckets: one up to each bound, and one for what is longer than the last.
 pub const BUCKETS: usize = BOUNDS + 1;
 
@@ -22,12 +21,8 @@ pub const BUCKETS: usize = BOUNDS + 1;
 pub static BOUNDS_NS: [u64; BOUNDS] = bounds_ns();
 
 /// ⌊2^(quarter/4) · 2⁶⁰⌋ for the four steps within a power of two.
-const QUARTER_POWERS: [u64; BUCKETS_PER_OCTAVE] = [
-    1_152_921_504_606_846_976,
-    1_371_062_456_318_104_877,
-    1_630_477_228_166_597_776,
-    1_938_975_120_585_633_118,
-];
+const QUARTER_POWERS: [u64; BUCKETS_PER_OCTAVE] =
+    [1_152_921_504_606_846_976, 1_371_062_456_318_104_877, 1_630_477_228_166_597_776, 1_938_975_120_585_633_118];
 
 #[expect(clippy::cast_possible_truncation, reason = "octaves are few, and the largest bound is 16 s")]
 const fn bounds_ns() -> [u64; BOUNDS] {
@@ -43,40 +38,43 @@ const fn bounds_ns() -> [u64; BOUNDS] {
     bounds
 }
 
-/// ⌊log2⌋ of the lowest bound in nanoseconds (953): the power of two in which the first octave begins.
-const LOWEST_LOG2: u32 = BOUNDS_NS_FIRST.ilog2();
-const BOUNDS_NS_FIRST: u64 = bounds_ns()[0];
-
 /// The bucket that holds a wait of `ns` nanoseconds, in `0..BUCKETS`.
 #[inline(always)]
 pub fn bucket_of(ns: u64) -> usize {
     if ns <= BOUNDS_NS[0] {
         return 0;
     }
-    if ns > BOUNDS_NS[BOUNDS - 1] {
+    let octave = opaque(ns.ilog2()).wrapping_sub(LOWEST_LOG2);
+    // Also where waits beyond the last bound go, unless they are in the same power of two.
+    if octave > OCTAVES {
         return BUCKETS - 1;
     }
-    let log2 = opaque(ns.ilog2());
-    // Never true; it tells the verifier in which range the table is read.
-    if !(LOWEST_LOG2..=LOWEST_LOG2 + OCTAVES).contains(&log2) {
-        return BUCKETS - 1;
-    }
-    // An octave's bounds are not powers of two in nanoseconds: the estimate may be one octave high.
-    let mut base = (log2 - LOWEST_LOG2) as usize * BUCKETS_PER_OCTAVE;
-    if ns <= bound(base) {
-        base = base.wrapping_sub(BUCKETS_PER_OCTAVE);
-    }
-    let half = 2 * usize::from(ns > bound(base.wrapping_add(2)));
-    let quarter = usize::from(ns > bound(base.wrapping_add(half + 1)));
-    base.wrapping_add(half + quarter + 1)
+    let mut found = octave as usize * BUCKETS_PER_OCTAVE;
+    // An octave's bounds are no powers of two in nanoseconds, so the wait may lie in this octave or in the one before.
+    // Steps only go up: older verifiers lose track of an index that was lowered.
+    found += BUCKETS_PER_OCTAVE * usize::from(ns > LATE_BOUNDS_NS[found + BUCKETS_PER_OCTAVE]);
+    found += 2 * usize::from(ns > LATE_BOUNDS_NS[found + 2]);
+    found += usize::from(ns > LATE_BOUNDS_NS[found + 1]);
+    opaque(found.wrapping_sub(BUCKETS_PER_OCTAVE - 1) as u32) as usize
 }
 
+/// ⌊log2⌋ of the lowest bound in nanoseconds (953): the power of two in which the first octave begins.
+const LOWEST_LOG2: u32 = bounds_ns()[0].ilog2();
 const OCTAVES: u32 = HIGHEST_EXPONENT.abs_diff(LOWEST_EXPONENT);
 
-/// Without a panic for what is out of range: kernel programs have none.
-#[inline(always)]
-fn bound(i: usize) -> u64 {
-    BOUNDS_NS.get(i).copied().unwrap_or(u64::MAX)
+/// [`BOUNDS_NS`] one octave late, after zeros, and filled up to a power of two: any index that [`bucket_of`] can form,
+/// by its own steps or in the eyes of a verifier that knows only its bits, is in range.
+static LATE_BOUNDS_NS: [u64; 128] = late_bounds_ns();
+
+const fn late_bounds_ns() -> [u64; 128] {
+    let mut late = [u64::MAX; 128];
+    let bounds = bounds_ns();
+    let mut i = 0;
+    while i < BOUNDS + BUCKETS_PER_OCTAVE {
+        late[i] = if i < BUCKETS_PER_OCTAVE { 0 } else { bounds[i - BUCKETS_PER_OCTAVE] };
+        i += 1;
+    }
+    late
 }
 
 /// Hides a value's range from the compiler, which would otherwise remove the range check that the verifier needs.

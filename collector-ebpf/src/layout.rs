@@ -76,6 +76,8 @@ pub struct Ledger {
     pub uid: u32,
     /// Cached slot; [`OVERFLOW_SLOT`] means "ask again".
     pub slot: u32,
+    /// 1 once `drained` has been set; the kernel makes a ledger with zeros.
+    pub is_open: u64,
 }
 
 /// Settings that the loader writes before the programs are loaded; frozen from then on.

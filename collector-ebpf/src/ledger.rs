@@ -46,12 +46,13 @@ pub fn find<'a>(task: Task) -> Option<&'a mut Ledger> {
 /// than the programs is charged from its birth. Allocates: never call it with the run queue locked.
 #[inline(always)]
 pub fn open(task: Task) {
-    if find(task).is_some() {
+    // Not asked by `find` before: on older kernels that fails when the storage is in use on this CPU, although there is one.
+    let Some(ledger) = get(task, BPF_LOCAL_STORAGE_GET_F_CREATE.into()) else {
         return;
-    }
-    let base = if task.is_newer_than_us() { Books::default() } else { task.books() };
-    if let Some(ledger) = get(task, BPF_LOCAL_STORAGE_GET_F_CREATE.into()) {
-        ledger.drained = base;
+    };
+    if ledger.is_open == 0 {
+        ledger.drained = if task.is_newer_than_us() { Books::default() } else { task.books() };
+        ledger.is_open = 1;
     }
 }
 

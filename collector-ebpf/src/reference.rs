@@ -118,9 +118,7 @@ fn state(task: *const u8) -> u32 {
 #[inline(always)]
 fn read(task: *const u8, offset: *const u32) -> u32 {
     // SAFETY: the helper checks the address; the offset is a static that the loader filled in.
-    unsafe {
-        bpf_probe_read_kernel(task.add(core::ptr::read_volatile(offset) as usize).cast::<u32>()).unwrap_or(0)
-    }
+    unsafe { bpf_probe_read_kernel(task.add(core::ptr::read_volatile(offset) as usize).cast::<u32>()).unwrap_or(0) }
 }
 
 #[panic_handler]

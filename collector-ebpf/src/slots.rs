@@ -115,8 +115,7 @@ fn find(uid: u32) -> Option<u32> {
 
 #[inline(always)]
 fn overflow(uid: u32) -> u32 {
-    let first_time = OVERFLOW_UIDS.get_ptr(uid).is_none()
-        && OVERFLOW_UIDS.insert(uid, 0, BPF_NOEXIST.into()).is_ok();
+    let first_time = OVERFLOW_UIDS.get_ptr(uid).is_none() && OVERFLOW_UIDS.insert(uid, 0, BPF_NOEXIST.into()).is_ok();
     if let Some(health) = health() {
         health.overflow += 1;
         health.overflow_uids += u64::from(first_time);

@@ -82,7 +82,8 @@ impl Observe {
     }
 
     fn check(flags: &ObserveFlags, problems: &mut Vec<String>) -> Self {
-        let sample_interval = humantime::parse_duration(&flags.sample_interval).ok().filter(|time| SAMPLE_INTERVAL.contains(time));
+        let sample_interval =
+            humantime::parse_duration(&flags.sample_interval).ok().filter(|time| SAMPLE_INTERVAL.contains(time));
         if sample_interval.is_none() {
             problems.push(format!(
                 "--sample-interval {:?} is not a time between 10ms and 10s; write for example 100ms",
@@ -90,7 +91,12 @@ impl Observe {
             ));
         }
         if !MAX_USERS.contains(&flags.max_users) {
-            problems.push(format!("--max-users {} is not between {} and {}", flags.max_users, MAX_USERS.start(), MAX_USERS.end()));
+            problems.push(format!(
+                "--max-users {} is not between {} and {}",
+                flags.max_users,
+                MAX_USERS.start(),
+                MAX_USERS.end()
+            ));
         }
         let kernel_memory = flags.kernel_memory.parse::<bytesize::ByteSize>().ok();
         if kernel_memory.is_none() {
@@ -129,14 +135,19 @@ fn loopback(address: &str) -> Result<SocketAddr, String> {
     let flag = format!("--web.listen-address {address:?}");
     let addresses: Vec<SocketAddr> = match address.to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(format!("{flag} is not an address and port ({error}); write for example 127.0.0.1:9101")),
+        Err(error) => {
+            return Err(format!("{flag} is not an address and port ({error}); write for example 127.0.0.1:9101"));
+        }
     };
     match addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) {
         Some(other) => Err(format!(
             "{flag} would serve everybody's figures to the network ({other}) without authentication; use a loopback address \
              such as 127.0.0.1:9101, and an authenticating proxy or an SSH tunnel in front of it"
         )),
-        None => addresses.first().copied().ok_or_else(|| format!("{flag} stands for no address; write for example 127.0.0.1:9101")),
+        None => addresses
+            .first()
+            .copied()
+            .ok_or_else(|| format!("{flag} stands for no address; write for example 127.0.0.1:9101")),
     }
 }
 

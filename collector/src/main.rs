@@ -45,7 +45,9 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("UIDMETER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();

@@ -78,10 +78,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let users = Users::from_system().map_err(system("the thread that looks up names"))?;
     let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), config.observe.sample_interval)
         .map_err(system("the sampler's thread"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(system("the runtime"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("the runtime"))?;
     let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
     let served = runtime.block_on(serve(listener, exporter));
     // Dropped with its thread, the source detaches every program.

@@ -65,7 +65,11 @@ mod tests {
 
     fn snapshot(taken: u64, cpu: u64) -> Snapshot {
         let counters = Counters { cpu: Nanos(cpu), voluntary_switches: cpu / 1_000_000, ..Counters::default() };
-        Snapshot { taken: Nanos(taken), rows: vec![Row { owner: Owner::User(Uid(7)), counters }], ..Snapshot::default() }
+        Snapshot {
+            taken: Nanos(taken),
+            rows: vec![Row { owner: Owner::User(Uid(7)), counters }],
+            ..Snapshot::default()
+        }
     }
 
     #[test]

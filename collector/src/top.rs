@@ -130,7 +130,13 @@ mod tests {
     fn row(uid: u32, cpu: f64) -> UserUsage {
         let mut latency = Latency::default();
         latency.buckets[44] = 1;
-        UserUsage { owner: Owner::User(Uid(uid)), cpu: Cores(cpu), waiting: Cores(0.0), latency, switches_per_second: 1.0 }
+        UserUsage {
+            owner: Owner::User(Uid(uid)),
+            cpu: Cores(cpu),
+            waiting: Cores(0.0),
+            latency,
+            switches_per_second: 1.0,
+        }
     }
 
     #[test]

@@ -65,12 +65,7 @@ impl Users {
         let (questions, inbox) = mpsc::channel::<Uid>();
         let names = Arc::new(ArcSwap::default());
         let pending = Arc::new(Mutex::new(HashSet::new()));
-        let users = Self {
-            names: Arc::clone(&names),
-            asked: HashMap::new(),
-            pending: Arc::clone(&pending),
-            questions,
-        };
+        let users = Self { names: Arc::clone(&names), asked: HashMap::new(), pending: Arc::clone(&pending), questions };
         thread::Builder::new().name("user-names".into()).spawn(move || {
             for uid in inbox {
                 answer(&names, uid, lookup(uid));

@@ -17,9 +17,12 @@ fn help(arguments: &[&str]) -> Result<String, Box<dyn Error>> {
 #[test]
 fn help_pages_are_as_they_were_read() -> Outcome {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for (arguments, file) in
-        [(&[][..], "help.txt"), (&["run"], "help-run.txt"), (&["top"], "help-top.txt"), (&["doctor"], "help-doctor.txt")]
-    {
+    for (arguments, file) in [
+        (&[][..], "help.txt"),
+        (&["run"], "help-run.txt"),
+        (&["top"], "help-top.txt"),
+        (&["doctor"], "help-doctor.txt"),
+    ] {
         let (found, file) = (help(arguments)?, golden.join(file));
         if std::env::var_os("UIDMETER_BLESS").is_some() {
             fs::write(&file, &found)?;
@@ -33,7 +36,8 @@ fn help_pages_are_as_they_were_read() -> Outcome {
 fn the_address_in_readme_is_the_default() -> Outcome {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
     let help = help(&["run"])?;
-    let default = help.split_once("<ADDRESS:PORT>").and_then(|(_, rest)| rest.split_once("[default: ")).map(|(_, rest)| rest);
+    let default =
+        help.split_once("<ADDRESS:PORT>").and_then(|(_, rest)| rest.split_once("[default: ")).map(|(_, rest)| rest);
     let default = default.and_then(|rest| rest.split_once(']')).map(|(address, _)| address).ok_or("no default")?;
     assert!(readme.contains(&format!("http://{default}/metrics")), "README does not name {default}");
     Ok(())

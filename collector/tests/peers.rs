@@ -95,7 +95,8 @@ impl Drop for Prometheus {
 }
 
 fn from_environment(variable: &str) -> Result<PathBuf, Box<dyn Error>> {
-    let path = std::env::var_os(variable).ok_or_else(|| format!("{variable} is not set; run `cargo xtask test peers`"))?;
+    let path =
+        std::env::var_os(variable).ok_or_else(|| format!("{variable} is not set; run `cargo xtask test peers`"))?;
     Ok(path.into())
 }
 
@@ -106,7 +107,9 @@ fn is_scraped_by(version: u32) -> Outcome {
     prometheus.await_query("uidmeter_probe_active", |active| (active - 1.0).abs() < f64::EPSILON)?;
     // Root runs this very test; its use is above nothing and below all CPUs.
     let cpus = f64::from(u32::try_from(thread::available_parallelism()?.get())?);
-    prometheus.await_query("rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s])", |cores| cores > 0.0 && cores < cpus * 1.2)?;
+    prometheus.await_query("rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s])", |cores| {
+        cores > 0.0 && cores < cpus * 1.2
+    })?;
     prometheus.await_query(
         "sum(rate(uidmeter_cpu_mode_seconds_total{user=\"root\"}[10s])) / sum(rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s]))",
         |ratio| (ratio - 1.0).abs() < 1e-6,

@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Seconds that one machine may take.
     #[arg(long, default_value_t = TIME_LIMIT_SECONDS, value_name = "SECONDS")]
     time_limit: u64,
+    /// Only the tests whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
     /// Machines to run at once.
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     jobs: usize,
@@ -81,7 +84,7 @@ fn run(project: &Project, arguments: &Arguments) -> Result<Counts> {
                     // A statement of its own: the lock must be free while the machine runs.
                     let next = locked(&queue).next();
                     let Some((kernel, image)) = next else { break };
-                    let verdict = match qemu::boot(kernel, &image, &archive, limit) {
+                    let verdict = match qemu::boot(kernel, &image, &archive, &arguments.filter, limit) {
                         Ok(boot) => verdict::judge(kernel, &boot),
                         Err(error) => Verdict::broken(kernel, &error),
                     };

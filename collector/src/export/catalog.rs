@@ -119,38 +119,15 @@ impl Family {
     }
 
     const fn counter(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
-        Self {
-            name,
-            kind: Kind::Counter,
-            unit,
-            help,
-            samples,
-        }
+        Self { name, kind: Kind::Counter, unit, help, samples }
     }
 
     const fn gauge(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
-        Self {
-            name,
-            kind: Kind::Gauge,
-            unit,
-            help,
-            samples,
-        }
+        Self { name, kind: Kind::Gauge, unit, help, samples }
     }
 
-    const fn histogram(
-        name: &'static str,
-        unit: Unit,
-        help: &'static str,
-        samples: Samples,
-    ) -> Self {
-        Self {
-            name,
-            kind: Kind::Histogram,
-            unit,
-            help,
-            samples,
-        }
+    const fn histogram(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
+        Self { name, kind: Kind::Histogram, unit, help, samples }
     }
 }
 
@@ -159,9 +136,7 @@ pub const BUILD_INFO: Family = Family::gauge(
     "uidmeter_build_info",
     Unit::Things,
     "Always 1; the labels tell which version is running.",
-    Samples::Process {
-        labels: &["version"],
-    },
+    Samples::Process { labels: &["version"] },
 );
 /// Time that a tick takes.
 pub const TICK_DURATION: Family = Family::histogram(
@@ -189,9 +164,7 @@ pub const HTTP_REQUESTS: Family = Family::counter(
     "uidmeter_http_requests_total",
     Unit::Things,
     "HTTP requests answered, by status code and handler. A page does not count its own request.",
-    Samples::Process {
-        labels: &["code", "handler"],
-    },
+    Samples::Process { labels: &["code", "handler"] },
 );
 
 /// The table.
@@ -208,10 +181,7 @@ pub static FAMILIES: &[Family] = &[
         "CPU time of the user's tasks by mode; the modes add up to uidmeter_cpu_seconds_total.",
         Samples::RowBy {
             label: "mode",
-            parts: &[
-                ("user", |row| Value::Time(row.user)),
-                ("system", |row| Value::Time(row.system)),
-            ],
+            parts: &[("user", |row| Value::Time(row.user)), ("system", |row| Value::Time(row.system))],
         },
     ),
     Family::counter(
@@ -224,10 +194,7 @@ pub static FAMILIES: &[Family] = &[
         "uidmeter_run_queue_latency_seconds",
         Unit::Seconds,
         "Waits of the user's tasks for a CPU, by length. The sum is uidmeter_run_queue_wait_seconds_total.",
-        Samples::RowLatency {
-            buckets: |row| &row.latency,
-            sum: |row| row.wait,
-        },
+        Samples::RowLatency { buckets: |row| &row.latency, sum: |row| row.wait },
     ),
     Family::counter(
         "uidmeter_context_switches_total",
@@ -253,10 +220,7 @@ pub static FAMILIES: &[Family] = &[
         "Page faults of the user's tasks: minor ones were served from memory, major ones needed I/O.",
         Samples::RowBy {
             label: "kind",
-            parts: &[
-                ("minor", |row| Value::Count(row.minor_faults)),
-                ("major", |row| Value::Count(row.major_faults)),
-            ],
+            parts: &[("minor", |row| Value::Count(row.minor_faults)), ("major", |row| Value::Count(row.major_faults))],
         },
     ),
     Family::gauge(
@@ -267,10 +231,7 @@ pub static FAMILIES: &[Family] = &[
             labels: &["probe", "hook"],
             each: |view, emit| {
                 for probe in view.probes.iter() {
-                    emit(
-                        &[probe.name, probe.hook],
-                        Value::Count(probe.state.is_active().into()),
-                    );
+                    emit(&[probe.name, probe.hook], Value::Count(probe.state.is_active().into()));
                 }
             },
         },
@@ -292,19 +253,13 @@ pub static FAMILIES: &[Family] = &[
         "uidmeter_users",
         Unit::Things,
         "Users that have a row of their own.",
-        Samples::View {
-            labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.snapshot.users().count() as u64)),
-        },
+        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.snapshot.users().count() as u64)) },
     ),
     Family::gauge(
         "uidmeter_user_slots",
         Unit::Things,
         "Most users that can have a row of their own; further ones share the row with uid overflow.",
-        Samples::View {
-            labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.user_slots.into())),
-        },
+        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.user_slots.into())) },
     ),
     Family::counter(
         "uidmeter_overflow_users_total",
@@ -334,10 +289,7 @@ pub static FAMILIES: &[Family] = &[
         "uidmeter_kernel_memory_bytes",
         Unit::Bytes,
         "Kernel memory held by the maps and programs of uidmeter.",
-        Samples::View {
-            labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.kernel_memory.0)),
-        },
+        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.kernel_memory.0)) },
     ),
     BUILD_INFO,
     HTTP_REQUESTS,

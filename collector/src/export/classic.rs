@@ -72,17 +72,11 @@ mod tests {
     #[test]
     fn each_bound_is_written_as_the_exact_number_that_ends_its_last_native_bucket() {
         for bucket in &CLASSIC {
-            let octaves = u32::try_from((bucket.natives - 1) / BUCKETS_PER_OCTAVE)
-                .map_or(f64::NAN, f64::from);
+            let octaves = u32::try_from((bucket.natives - 1) / BUCKETS_PER_OCTAVE).map_or(f64::NAN, f64::from);
             let bound = (octaves + f64::from(LOWEST_EXPONENT)).exp2();
             assert_eq!(bucket.le.parse(), Ok(bound));
             let ns = BOUNDS_NS[bucket.natives - 1];
-            assert_eq!(
-                format!("{:.0}", (bound * 1e9).floor()),
-                ns.to_string(),
-                "{}",
-                bucket.le
-            );
+            assert_eq!(format!("{:.0}", (bound * 1e9).floor()), ns.to_string(), "{}", bucket.le);
         }
     }
 
@@ -91,11 +85,7 @@ mod tests {
         for bucket in &CLASSIC {
             let value: f64 = bucket.le.parse().unwrap_or(f64::NAN);
             // Go: an exponent of two digits below 10⁻⁴, else the plain number.
-            let plain = if value < 1e-4 {
-                format!("{value:e}").replace("e-", "e-0")
-            } else {
-                value.to_string()
-            };
+            let plain = if value < 1e-4 { format!("{value:e}").replace("e-", "e-0") } else { value.to_string() };
             assert_eq!(bucket.le, plain);
         }
     }

@@ -15,10 +15,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{
-        ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-        X_CONTENT_TYPE_OPTIONS,
-    },
+    header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 
 pub use self::server::serve;
@@ -27,8 +24,7 @@ use super::{page::Exporter, text};
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 /// The landing page needs nothing but itself.
-const NOTHING_LOADS: &str =
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const NOTHING_LOADS: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const LANDING: &str = concat!(
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>uidmeter</title></head>\n<body>\n",
     "<h1>uidmeter ",
@@ -50,9 +46,7 @@ enum Route {
 
 impl Route {
     fn of(path: &str) -> Option<Self> {
-        [Self::Landing, Self::Metrics, Self::Healthy, Self::Ready]
-            .into_iter()
-            .find(|route| route.path() == path)
+        [Self::Landing, Self::Metrics, Self::Healthy, Self::Ready].into_iter().find(|route| route.path() == path)
     }
 
     fn path(self) -> &'static str {
@@ -71,15 +65,10 @@ type Answer = Response<Full<Bytes>>;
 async fn respond<Body>(exporter: &Exporter, request: &Request<Body>) -> Answer {
     let route = Route::of(request.uri().path());
     let answer = match route {
-        None => say(
-            StatusCode::NOT_FOUND,
-            "not found: see / for what there is\n",
-        ),
-        Some(_) if ![Method::GET, Method::HEAD].contains(request.method()) => with(
-            say(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
-            ALLOW,
-            "GET, HEAD",
-        ),
+        None => say(StatusCode::NOT_FOUND, "not found: see / for what there is\n"),
+        Some(_) if ![Method::GET, Method::HEAD].contains(request.method()) => {
+            with(say(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"), ALLOW, "GET, HEAD")
+        }
         Some(Route::Landing) => {
             let page = answer(StatusCode::OK, HTML, Bytes::from_static(LANDING.as_bytes()));
             with(page, CONTENT_SECURITY_POLICY, NOTHING_LOADS)
@@ -94,9 +83,7 @@ async fn respond<Body>(exporter: &Exporter, request: &Request<Body>) -> Answer {
             Err(why) => unavailable(&format!("not ready: {why}")),
         },
     };
-    exporter
-        .own()
-        .request(answer.status(), route.map_or("unknown", Route::path));
+    exporter.own().request(answer.status(), route.map_or("unknown", Route::path));
     answer
 }
 
@@ -114,17 +101,11 @@ fn unavailable(why: &str) -> Answer {
 fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    with(
-        with(answer, CONTENT_TYPE, content_type),
-        X_CONTENT_TYPE_OPTIONS,
-        "nosniff",
-    )
+    with(with(answer, CONTENT_TYPE, content_type), X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
-    answer
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(value));
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
     answer
 }
 

@@ -42,11 +42,7 @@ pub fn seconds(time: Nanos, out: &mut Vec<u8>) {
     let mut buffer = [b'0'; 10];
     fill(fraction, &mut buffer);
     buffer[0] = b'.';
-    let zeros = buffer
-        .iter()
-        .rev()
-        .take_while(|digit| **digit == b'0')
-        .count();
+    let zeros = buffer.iter().rev().take_while(|digit| **digit == b'0').count();
     out.extend_from_slice(&buffer[..buffer.len() - zeros]);
 }
 
@@ -94,20 +90,14 @@ mod tests {
             (10_020_000_000, "10.02"),
             (u64::MAX, "18446744073.709551615"),
         ] {
-            assert_eq!(
-                written(|out| seconds(Nanos(ns), out)),
-                format!("before {text}")
-            );
+            assert_eq!(written(|out| seconds(Nanos(ns), out)), format!("before {text}"));
         }
     }
 
     #[test]
     fn integers_at_each_change_of_length_are_those_of_the_standard_library() {
         let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
-        for n in powers
-            .flat_map(|power| [power - 1, power, power + 1])
-            .chain([0, u64::MAX])
-        {
+        for n in powers.flat_map(|power| [power - 1, power, power + 1]).chain([0, u64::MAX]) {
             assert_eq!(written(|out| decimal(n, out)), format!("before {n}"));
         }
     }

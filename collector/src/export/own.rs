@@ -6,26 +6,21 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
-use super::catalog::{
-    BUILD_INFO, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE,
-};
+use super::catalog::{BUILD_INFO, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE};
 
 /// This build's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A tick takes some tens of microseconds; at 100 ms it has used up the default interval.
-const TICK_BOUNDS: [f64; 13] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
-    0.05, 0.1,
-];
+const TICK_BOUNDS: [f64; 13] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1];
 /// A scrape of a thousand users should take less than 5 ms; Prometheus gives up after 10 s by default.
-const SCRAPE_BOUNDS: [f64; 14] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0,
-];
+const SCRAPE_BOUNDS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
 /// The process's own counters.
 #[derive(Debug)]
@@ -44,25 +39,18 @@ impl OwnMetrics {
     /// Two families of the catalogue have one name, or a name is not valid.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let build = register(
-            &registry,
-            IntGaugeVec::new(opts(&BUILD_INFO), labels(&BUILD_INFO))?,
-        )?;
+        let build = register(&registry, IntGaugeVec::new(opts(&BUILD_INFO), labels(&BUILD_INFO))?)?;
         let build: IntGauge = build.get_metric_with_label_values(&[VERSION])?;
         build.set(1);
         let own = Self {
             tick_duration: register(&registry, histogram(&TICK_DURATION, &TICK_BOUNDS)?)?,
             ticks_late: register(&registry, IntCounter::with_opts(opts(&TICKS_LATE))?)?,
             scrape_duration: register(&registry, histogram(&SCRAPE_DURATION, &SCRAPE_BOUNDS)?)?,
-            http_requests: register(
-                &registry,
-                IntCounterVec::new(opts(&HTTP_REQUESTS), labels(&HTTP_REQUESTS))?,
-            )?,
+            http_requests: register(&registry, IntCounterVec::new(opts(&HTTP_REQUESTS), labels(&HTTP_REQUESTS))?)?,
             registry,
         };
         // So that the family is there from the first scrape on, and its rate too.
-        own.http_requests
-            .get_metric_with_label_values(&[StatusCode::OK.as_str(), "/metrics"])?;
+        own.http_requests.get_metric_with_label_values(&[StatusCode::OK.as_str(), "/metrics"])?;
         Ok(own)
     }
 
@@ -81,9 +69,7 @@ impl OwnMetrics {
 
     /// Counts an answered request. `handler` is one of a few fixed words, never what the client sent.
     pub fn request(&self, code: StatusCode, handler: &'static str) {
-        self.http_requests
-            .with_label_values(&[code.as_str(), handler])
-            .inc();
+        self.http_requests.with_label_values(&[code.as_str(), handler]).inc();
     }
 
     /// Appends the counters in the text format.
@@ -97,10 +83,7 @@ impl OwnMetrics {
     }
 }
 
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: C,
-) -> Result<C, prometheus::Error> {
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -110,10 +93,7 @@ fn opts(family: &Family) -> Opts {
 }
 
 fn histogram(family: &Family, bounds: &[f64]) -> Result<Histogram, prometheus::Error> {
-    Histogram::with_opts(HistogramOpts {
-        common_opts: opts(family),
-        buckets: bounds.to_vec(),
-    })
+    Histogram::with_opts(HistogramOpts { common_opts: opts(family), buckets: bounds.to_vec() })
 }
 
 fn labels(family: &Family) -> &'static [&'static str] {
@@ -144,11 +124,8 @@ mod tests {
     #[test]
     fn the_registry_holds_exactly_what_the_catalogue_leaves_to_the_process() -> Outcome {
         let page = page(&OwnMetrics::new()?)?;
-        let registered: Vec<_> = page
-            .families
-            .iter()
-            .map(|f| (f.name.as_str(), f.kind.as_str(), f.help.as_str()))
-            .collect();
+        let registered: Vec<_> =
+            page.families.iter().map(|f| (f.name.as_str(), f.kind.as_str(), f.help.as_str())).collect();
         let mut catalogued: Vec<_> = FAMILIES
             .iter()
             .filter(|family| matches!(family.samples, Samples::Process { .. }))
@@ -162,17 +139,10 @@ mod tests {
     #[test]
     fn labels_are_those_of_the_catalogue() -> Outcome {
         let page = page(&OwnMetrics::new()?)?;
-        for family in FAMILIES
-            .iter()
-            .filter(|family| matches!(family.samples, Samples::Process { .. }))
-        {
+        for family in FAMILIES.iter().filter(|family| matches!(family.samples, Samples::Process { .. })) {
             for sample in page.samples(family.name) {
-                let labels: Vec<_> = sample
-                    .labels
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .filter(|name| *name != "le")
-                    .collect();
+                let labels: Vec<_> =
+                    sample.labels.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "le").collect();
                 assert_eq!(labels, family.labels(), "{}", family.name);
             }
         }
@@ -188,40 +158,16 @@ mod tests {
         own.request(StatusCode::NOT_FOUND, "unknown");
         let page = page(&own)?;
         let value = |series: &str| page.value(series);
-        assert_eq!(
-            value("uidmeter_tick_duration_seconds_bucket{le=\"0.000025\"}"),
-            Some("0")
-        );
-        assert_eq!(
-            value("uidmeter_tick_duration_seconds_bucket{le=\"0.00005\"}"),
-            Some("1")
-        );
-        assert_eq!(
-            value("uidmeter_tick_duration_seconds_bucket{le=\"0.1\"}"),
-            Some("1")
-        );
+        assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.000025\"}"), Some("0"));
+        assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.00005\"}"), Some("1"));
+        assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.1\"}"), Some("1"));
         assert_eq!(value("uidmeter_tick_duration_seconds_count"), Some("2"));
         assert_eq!(value("uidmeter_ticks_late_total"), Some("1"));
-        assert_eq!(
-            value("uidmeter_scrape_duration_seconds_bucket{le=\"0.001\"}"),
-            Some("0")
-        );
-        assert_eq!(
-            value("uidmeter_scrape_duration_seconds_bucket{le=\"0.0025\"}"),
-            Some("1")
-        );
-        assert_eq!(
-            value("uidmeter_http_requests_total{code=\"404\",handler=\"unknown\"}"),
-            Some("1")
-        );
-        assert_eq!(
-            value("uidmeter_http_requests_total{code=\"200\",handler=\"/metrics\"}"),
-            Some("0")
-        );
-        assert_eq!(
-            value(&format!("uidmeter_build_info{{version=\"{VERSION}\"}}")),
-            Some("1")
-        );
+        assert_eq!(value("uidmeter_scrape_duration_seconds_bucket{le=\"0.001\"}"), Some("0"));
+        assert_eq!(value("uidmeter_scrape_duration_seconds_bucket{le=\"0.0025\"}"), Some("1"));
+        assert_eq!(value("uidmeter_http_requests_total{code=\"404\",handler=\"unknown\"}"), Some("1"));
+        assert_eq!(value("uidmeter_http_requests_total{code=\"200\",handler=\"/metrics\"}"), Some("0"));
+        assert_eq!(value(&format!("uidmeter_build_info{{version=\"{VERSION}\"}}")), Some("1"));
         Ok(())
     }
 }

@@ -23,9 +23,7 @@ pub trait Gather: Send + Sync {
 
 /// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no fresh reading: the sampler has ended or did not answer in time; the log of uidmeter tells more"
-)]
+#[error("no fresh reading: the sampler has ended or did not answer in time; the log of uidmeter tells more")]
 pub struct NoReading;
 
 /// Why what is served cannot be relied on yet.
@@ -64,11 +62,7 @@ struct Page {
 impl Exporter {
     /// Makes pages of what `gather` reads and `own` counts.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self {
-            gather,
-            own,
-            page: Mutex::default(),
-        }
+        Self { gather, own, page: Mutex::default() }
     }
 
     /// What the process counts about itself.
@@ -97,16 +91,8 @@ impl Exporter {
         if view.generation == 0 {
             return Err(NotReady::NothingPublished);
         }
-        match view
-            .probes
-            .iter()
-            .find(|probe| probe.needed && !probe.state.is_active())
-        {
-            Some(probe) => Err(NotReady::Probe {
-                probe: probe.name,
-                hook: probe.hook,
-                state: probe.state.clone(),
-            }),
+        match view.probes.iter().find(|probe| probe.needed && !probe.state.is_active()) {
+            Some(probe) => Err(NotReady::Probe { probe: probe.name, hook: probe.hook, state: probe.state.clone() }),
             None => Ok(()),
         }
     }
@@ -119,10 +105,7 @@ impl Exporter {
             let mut out = Vec::with_capacity(page.text.len() + page.text.len() / 16);
             text::encode(view, &mut out);
             self.own.encode(&mut out);
-            *page = Page {
-                generation: Some(view.generation),
-                text: out.into(),
-            };
+            *page = Page { generation: Some(view.generation), text: out.into() };
         }
         page.text.clone()
     }

@@ -41,10 +41,8 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
             }
         }
         Samples::RowBy { label, parts } => {
-            let parts: Vec<_> = parts
-                .iter()
-                .map(|(part, extract)| (Series::new(name, "", Some((label, part))), extract))
-                .collect();
+            let parts: Vec<_> =
+                parts.iter().map(|(part, extract)| (Series::new(name, "", Some((label, part))), extract)).collect();
             for (labels, counters) in rows.iter() {
                 for (series, extract) in &parts {
                     series.write(labels, extract(counters), out);
@@ -52,8 +50,7 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
             }
         }
         Samples::RowLatency { buckets, sum } => {
-            let bounds =
-                CLASSIC.map(|bucket| Series::new(name, "_bucket", Some(("le", bucket.le))));
+            let bounds = CLASSIC.map(|bucket| Series::new(name, "_bucket", Some(("le", bucket.le))));
             let infinite = Series::new(name, "_bucket", Some(("le", "+Inf")));
             let total = Series::new(name, "_sum", None);
             let number = Series::new(name, "_count", None);
@@ -85,20 +82,8 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
 }
 
 fn header(family: &Family, out: &mut Vec<u8>) {
-    let Family {
-        name, help, kind, ..
-    } = family;
-    for part in [
-        "# HELP ",
-        name,
-        " ",
-        help,
-        "\n# TYPE ",
-        name,
-        " ",
-        kind.word(),
-        "\n",
-    ] {
+    let Family { name, help, kind, .. } = family;
+    for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind.word(), "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
 }
@@ -120,10 +105,7 @@ impl Series {
             pair(label, value, &mut after_row);
         }
         after_row.extend_from_slice(b"} ");
-        Self {
-            before_row,
-            after_row,
-        }
+        Self { before_row, after_row }
     }
 
     #[inline]

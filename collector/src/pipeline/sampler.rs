@@ -69,10 +69,8 @@ impl Sampler {
             generation: 0,
             interval,
         };
-        let thread = thread::Builder::new().name("sampler".into()).spawn(move || {
-            state.tick(false);
-            state.run(&inbox);
-        })?;
+        state.tick(false);
+        let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
         Ok(Self { thread, requests, published })
     }
 

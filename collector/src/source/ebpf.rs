@@ -15,11 +15,11 @@ use std::{os::fd::OwnedFd, path::Path};
 
 use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner};
 
+use self::{banks::Banks, mode_split::ModeSplit};
 pub use self::{
     load::{LoadError, Options},
     preflight::{Check, Finding, Lacking, check_host},
 };
-use self::{banks::Banks, mode_split::ModeSplit};
 use crate::{
     snapshot::{Counters, Owner, Row, Snapshot, Unattributed},
     source::{Probe, ProgramRuns, Source},

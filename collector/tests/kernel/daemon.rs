@@ -2,21 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 
-use crate::{
-    Outcome,
-    exact::eprintln_figures,
-    oracle::Cgroup,
-    refusal::doctored_btf,
-    support::Daemon,
-    user::Load,
-};
+use crate::{Outcome, exact::eprintln_figures, oracle::Cgroup, refusal::doctored_btf, support::Daemon, user::Load};
 
 /// Ids of the loaded programs that have the names of ours.
 pub(crate) fn our_programs() -> BTreeSet<u32> {

@@ -19,9 +19,8 @@ fn closed(uid: u32, others: &[u32], what: &[&str]) -> Outcome {
     let cgroup = Cgroup::new()?;
     let mut running = Load::prepare(uid, &cgroup, what)?;
     let base_kernel = cgroup.settled_cpu_ns()?;
-    let charged = |source: &mut EbpfSource| -> u64 {
-        [uid].iter().chain(others).map(|uid| counters(source, *uid).cpu.0).sum()
-    };
+    let charged =
+        |source: &mut EbpfSource| -> u64 { [uid].iter().chain(others).map(|uid| counters(source, *uid).cpu.0).sum() };
     let base = charged(&mut source);
     running.go()?;
     running.end()?;

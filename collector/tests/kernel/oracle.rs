@@ -111,7 +111,9 @@ fn hierarchy() -> io::Result<(PathBuf, Kind)> {
     if mounted_now.is_ok_and(|output| output.status.success()) {
         return Ok((own, Kind::V1));
     }
-    mounted("cgroup2", None)?.map(|root| (root, Kind::V2)).ok_or_else(|| io::Error::other("no cgroup file system is mounted"))
+    mounted("cgroup2", None)?
+        .map(|root| (root, Kind::V2))
+        .ok_or_else(|| io::Error::other("no cgroup file system is mounted"))
 }
 
 fn mounted(r#type: &str, option: Option<&str>) -> io::Result<Option<PathBuf>> {

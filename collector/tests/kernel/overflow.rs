@@ -2,7 +2,10 @@
 
 use collector::{
     snapshot::{Owner, Snapshot},
-    source::{Source as _, ebpf::{EbpfSource, Options}},
+    source::{
+        Source as _,
+        ebpf::{EbpfSource, Options},
+    },
     units::Uid,
 };
 

@@ -56,7 +56,10 @@ fn with_content(bytes: &[u8]) -> Result<NamedTempFile, libtest_mimic::Failed> {
 
 pub(crate) fn ordinary_user() -> Outcome {
     // A copy that the user may run, wherever the original lies.
-    let copy = tempfile::Builder::new().prefix("uidmeter").permissions(fs::Permissions::from_mode(0o755)).tempfile_in("/tmp")?;
+    let copy = tempfile::Builder::new()
+        .prefix("uidmeter")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempfile_in("/tmp")?;
     fs::copy(binary(), copy.path())?;
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755))?;
     let copy = copy.into_temp_path();
@@ -71,7 +74,9 @@ pub(crate) fn no_btf() -> Outcome {
 
 pub(crate) fn damaged_btf() -> Outcome {
     let whole = fs::read(BTF)?;
-    for (content, words) in [(&b"nonsense"[..], ["not BTF", "--btf"]), (&whole[..whole.len() / 2], ["BTF ends", "--btf"])] {
+    for (content, words) in
+        [(&b"nonsense"[..], ["not BTF", "--btf"]), (&whole[..whole.len() / 2], ["BTF ends", "--btf"])]
+    {
         let file = with_content(content)?;
         refused(&mut uidmeter(&["--btf", &file.path().to_string_lossy()]), 3, &words)?;
     }

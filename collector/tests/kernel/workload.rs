@@ -29,7 +29,8 @@ fn begin(arguments: &[String]) -> io::Result<()> {
     let [procs, uid, load, rest @ ..] = arguments else {
         return Err(io::Error::other("too few arguments"));
     };
-    let number = |i: usize| rest.get(i).and_then(|n| n.parse().ok()).ok_or_else(|| io::Error::other("a number is missing"));
+    let number =
+        |i: usize| rest.get(i).and_then(|n| n.parse().ok()).ok_or_else(|| io::Error::other("a number is missing"));
     if procs != "-" {
         fs::write(procs, std::process::id().to_string())?;
     }
@@ -97,7 +98,10 @@ fn say(line: &str) -> io::Result<()> {
 fn spin(time: Duration) {
     let until = Instant::now() + time;
     while Instant::now() < until {
-        hint::spin_loop();
+        // Where the clock is not the processor's own, asking it is a system call.
+        for _ in 0..10_000 {
+            hint::spin_loop();
+        }
     }
 }
 
@@ -158,6 +162,7 @@ fn faults(pages: u64) -> io::Result<()> {
     let pages = usize::try_from(pages).map_err(io::Error::other)?;
     for _ in 0..10 {
         let mut memory = memmap2::MmapMut::map_anon(pages * page)?;
+        memory.advise(memmap2::Advice::NoHugePage)?;
         for at in (0..memory.len()).step_by(page) {
             memory[at] = 1;
         }

@@ -31,7 +31,8 @@ case "$(cat /proc/cmdline)" in
     sed 's/^/UIDMETER-VM-STDERR /' /tmp/stderr
     ;;
 *)
-    UIDMETER_BIN=/uidmeter /kernel-tests --test-threads=1 2>&1
+    filter=$(sed 's/.*uidmeter\.filter=\([^ ]*\).*/\1/' /proc/cmdline)
+    UIDMETER_BIN=/uidmeter /kernel-tests --test-threads=1 $filter 2>&1
     code=$?
     ;;
 esac

@@ -22,8 +22,9 @@ pub(super) struct Boot {
     pub(super) timed_out: bool,
 }
 
-/// Boots `image` with `archive`, printing the console with the kernel's name before each line.
-pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, limit: Duration) -> Result<Boot> {
+/// Boots `image` with `archive`, printing the console with the kernel's name before each line. Of the suite, only the tests
+/// whose name contains `filter` are run.
+pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, filter: &str, limit: Duration) -> Result<Boot> {
     let mode = match kernel.expectation {
         Expectation::Suite => "suite",
         Expectation::Refusal { .. } => "refusal",
@@ -38,7 +39,7 @@ pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, limit: Duration
         .arg("-initrd")
         .arg(archive)
         .arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 quiet uidmeter.mode={mode}"))
+        .arg(format!("console=ttyS0 panic=-1 quiet uidmeter.mode={mode} uidmeter.filter={filter}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

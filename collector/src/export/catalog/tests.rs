@@ -14,12 +14,7 @@ fn no_name_stands_twice() {
 fn counters_end_in_total_and_nothing_else_does() {
     for Family { name, kind, .. } in FAMILIES {
         assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
-        assert!(
-            !["_count", "_sum", "_bucket"]
-                .iter()
-                .any(|suffix| name.ends_with(suffix)),
-            "{name}"
-        );
+        assert!(!["_count", "_sum", "_bucket"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
     }
 }
 
@@ -27,11 +22,7 @@ fn counters_end_in_total_and_nothing_else_does() {
 fn names_are_ours_and_end_in_their_unit() {
     for Family { name, unit, .. } in FAMILIES {
         assert!(name.starts_with("uidmeter_"), "{name}");
-        assert!(
-            name.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
-            "{name}"
-        );
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
         let stem = name.trim_end_matches("_total");
         assert_eq!(stem.ends_with("_seconds"), *unit == Unit::Seconds, "{name}");
         assert_eq!(stem.ends_with("_bytes"), *unit == Unit::Bytes, "{name}");
@@ -41,10 +32,7 @@ fn names_are_ours_and_end_in_their_unit() {
 #[test]
 fn help_is_one_sentence_or_more_on_one_line() {
     for Family { name, help, .. } in FAMILIES {
-        assert!(
-            help.ends_with('.') && !help.contains(['\n', '\\']),
-            "{name}: {help}"
-        );
+        assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}: {help}");
     }
 }
 
@@ -52,19 +40,8 @@ fn help_is_one_sentence_or_more_on_one_line() {
 fn labels_are_distinct_and_none_is_reserved() {
     for family in FAMILIES {
         let labels = family.labels();
-        assert_eq!(
-            labels.iter().collect::<HashSet<_>>().len(),
-            labels.len(),
-            "{}",
-            family.name
-        );
-        assert!(
-            !labels
-                .iter()
-                .any(|label| ["le", "quantile"].contains(label)),
-            "{}",
-            family.name
-        );
+        assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len(), "{}", family.name);
+        assert!(!labels.iter().any(|label| ["le", "quantile"].contains(label)), "{}", family.name);
     }
 }
 
@@ -73,10 +50,6 @@ fn histograms_come_from_buckets() {
     for family in FAMILIES {
         let from_buckets = matches!(family.samples, Samples::RowLatency { .. });
         let from_process = matches!(family.samples, Samples::Process { .. });
-        assert!(
-            from_process || from_buckets == (family.kind == Kind::Histogram),
-            "{}",
-            family.name
-        );
+        assert!(from_process || from_buckets == (family.kind == Kind::Histogram), "{}", family.name);
     }
 }

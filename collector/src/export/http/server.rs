@@ -27,11 +27,8 @@ pub(super) struct Limits {
     pub(super) grace: Duration,
 }
 
-pub(super) const LIMITS: Limits = Limits {
-    head: Duration::from_secs(10),
-    connections: 512,
-    grace: Duration::from_millis(500),
-};
+pub(super) const LIMITS: Limits =
+    Limits { head: Duration::from_secs(10), connections: 512, grace: Duration::from_millis(500) };
 
 /// Room for one request's head: several times what Prometheus sends, so that all connections together stay small.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -39,11 +36,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until `shutdown`; then accepts nothing new, gives requests under way half a second, and returns.
-pub async fn serve(
-    listener: TcpListener,
-    exporter: Arc<Exporter>,
-    shutdown: impl Future<Output = ()>,
-) {
+pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
     serve_within(LIMITS, listener, exporter, shutdown).await;
 }
 
@@ -73,31 +66,20 @@ pub(super) async fn serve_within(
     drop(closing);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.grace, all_ended).await.is_err() {
-        tracing::debug!(
-            connections = connections.len(),
-            "cutting connections that did not end in time"
-        );
+        tracing::debug!(connections = connections.len(), "cutting connections that did not end in time");
     }
 }
 
 /// A client that has gone away costs nothing; any other error would come back at once.
 async fn refused(error: &io::Error) {
-    if !matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    ) {
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         tracing::warn!(%error, "cannot accept a connection");
         sleep(ACCEPT_PAUSE).await;
     }
 }
 
 /// One connection, until it ends by itself or `closed` loses its sender and the request under way is answered.
-async fn connection(
-    stream: TcpStream,
-    exporter: Arc<Exporter>,
-    head: Duration,
-    mut closed: watch::Receiver<()>,
-) {
+async fn connection(stream: TcpStream, exporter: Arc<Exporter>, head: Duration, mut closed: watch::Receiver<()>) {
     // Best effort: without it an answer may wait for the client's acknowledgement, and is no less right.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
@@ -105,10 +87,7 @@ async fn connection(
         async move { Ok::<_, Infallible>(respond(&exporter, &request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(HEAD_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

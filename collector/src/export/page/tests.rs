@@ -53,10 +53,7 @@ impl Gather for Shared {
             }
             self.together.wait().await;
             let generation = self.readings.load(Ordering::Relaxed) as u64;
-            Some(Arc::new(View {
-                generation,
-                ..View::default()
-            }))
+            Some(Arc::new(View { generation, ..View::default() }))
         })
     }
 
@@ -66,10 +63,7 @@ impl Gather for Shared {
 }
 
 fn exporter(gather: impl Gather + 'static) -> Result<Arc<Exporter>, prometheus::Error> {
-    Ok(Arc::new(Exporter::new(
-        Box::new(gather),
-        Arc::new(OwnMetrics::new()?),
-    )))
+    Ok(Arc::new(Exporter::new(Box::new(gather), Arc::new(OwnMetrics::new()?))))
 }
 
 fn probe(name: &'static str, needed: bool, state: ProbeState) -> Probe {
@@ -78,19 +72,12 @@ fn probe(name: &'static str, needed: bool, state: ProbeState) -> Probe {
         hook: "tp_btf/sched_switch",
         needed,
         state,
-        runs: ProgramRuns {
-            recursion_misses: 3,
-            ..ProgramRuns::default()
-        },
+        runs: ProgramRuns { recursion_misses: 3, ..ProgramRuns::default() },
     }
 }
 
 fn of_probes(probes: Vec<Probe>) -> View {
-    View {
-        generation: 1,
-        probes: probes.into(),
-        ..View::default()
-    }
+    View { generation: 1, probes: probes.into(), ..View::default() }
 }
 
 /// A host with an ordinary user, one of a hostile name, one without a name, and both pseudo-users.
@@ -111,80 +98,39 @@ fn host() -> View {
         minor_faults: u64::MAX,
         major_faults: 1,
     };
-    let owners = [
-        Owner::User(Uid(0)),
-        Owner::User(Uid(1000)),
-        Owner::User(Uid(u32::MAX - 1)),
-        Owner::Kernel,
-        Owner::Overflow,
-    ];
+    let owners =
+        [Owner::User(Uid(0)), Owner::User(Uid(1000)), Owner::User(Uid(u32::MAX - 1)), Owner::Kernel, Owner::Overflow];
     let counters = [
         busy.clone(),
-        Counters {
-            cpu: Nanos(1),
-            ..busy
-        },
+        Counters { cpu: Nanos(1), ..busy },
         Counters::default(),
         Counters::default(),
         Counters::default(),
     ];
-    let rows = owners
-        .into_iter()
-        .zip(counters)
-        .map(|(owner, counters)| Row { owner, counters })
-        .collect();
-    let unattributed = Unattributed {
-        no_ledger: 1,
-        overflow: 2,
-        overflow_users: 3,
-        clamped: 4,
-        no_row: 5,
-    };
-    let names = [
-        (Uid(0), "root"),
-        (Uid(1000), "bobby \"tables\"\\\n{x=\"y\"} 1"),
-    ];
+    let rows = owners.into_iter().zip(counters).map(|(owner, counters)| Row { owner, counters }).collect();
+    let unattributed = Unattributed { no_ledger: 1, overflow: 2, overflow_users: 3, clamped: 4, no_row: 5 };
+    let names = [(Uid(0), "root"), (Uid(1000), "bobby \"tables\"\\\n{x=\"y\"} 1")];
     View {
-        snapshot: Arc::new(Snapshot {
-            taken: Nanos(1),
-            rows,
-            unattributed,
-        }),
-        names: names
-            .into_iter()
-            .map(|(uid, name)| (uid, Arc::from(name)))
-            .collect::<Names>(),
+        snapshot: Arc::new(Snapshot { taken: Nanos(1), rows, unattributed }),
+        names: names.into_iter().map(|(uid, name)| (uid, Arc::from(name))).collect::<Names>(),
         kernel_memory: Bytes(1 << 26),
         user_slots: 256,
         ..of_probes(vec![
             probe("sched_switch", true, ProbeState::Active),
-            Probe {
-                hook: "perf_event/cpu-clock",
-                ..probe("tick", false, ProbeState::Failed("no such device".into()))
-            },
+            Probe { hook: "perf_event/cpu-clock", ..probe("tick", false, ProbeState::Failed("no such device".into())) },
         ])
     }
 }
 
 /// `UIDMETER_BLESS=1` writes the file anew; the difference is then reviewed like any other.
 fn assert_golden(file: &str, text: &str) -> io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     if std::env::var_os("UIDMETER_BLESS").is_some() {
         return fs::write(path, text);
     }
     let golden = fs::read_to_string(&path)?;
-    let difference = golden
-        .split('\n')
-        .zip(text.split('\n'))
-        .find(|(golden, new)| golden != new);
-    assert_eq!(
-        difference,
-        None,
-        "{} differs; UIDMETER_BLESS=1 accepts what is new",
-        path.display()
-    );
+    let difference = golden.split('\n').zip(text.split('\n')).find(|(golden, new)| golden != new);
+    assert_eq!(difference, None, "{} differs; UIDMETER_BLESS=1 accepts what is new", path.display());
     assert_eq!(golden, text);
     Ok(())
 }
@@ -204,10 +150,7 @@ async fn the_page_is_the_golden_one() -> Outcome {
 
 #[tokio::test]
 async fn those_who_scrape_together_share_one_reading_and_one_page() -> Outcome {
-    let exporter = exporter(Shared {
-        readings: AtomicUsize::new(0),
-        together: Barrier::new(2),
-    })?;
+    let exporter = exporter(Shared { readings: AtomicUsize::new(0), together: Barrier::new(2) })?;
     let (one, other) = tokio::join!(exporter.scrape(), exporter.scrape());
     let (one, other) = (one?, other?);
     assert_eq!(one.as_ptr(), other.as_ptr());
@@ -218,16 +161,11 @@ async fn those_who_scrape_together_share_one_reading_and_one_page() -> Outcome {
 
 #[tokio::test]
 async fn a_new_reading_gets_a_new_page() -> Outcome {
-    let exporter = exporter(Shared {
-        readings: AtomicUsize::new(0),
-        together: Barrier::new(1),
-    })?;
+    let exporter = exporter(Shared { readings: AtomicUsize::new(0), together: Barrier::new(1) })?;
     let first = exporter.scrape().await?;
     let second = exporter.scrape().await?;
     let scrapes = |page: &[u8]| -> Result<_, String> {
-        Ok(parse::page(page)?
-            .value("uidmeter_scrape_duration_seconds_count")
-            .map(str::to_owned))
+        Ok(parse::page(page)?.value("uidmeter_scrape_duration_seconds_count").map(str::to_owned))
     };
     assert_eq!(scrapes(&first)?.as_deref(), Some("0"));
     assert_eq!(scrapes(&second)?.as_deref(), Some("1"));
@@ -242,33 +180,12 @@ async fn without_a_reading_there_is_no_page() -> Outcome {
 
 #[test]
 fn ready_means_that_a_view_is_out_and_all_needed_probes_work() -> Outcome {
-    let ready = |view: View| -> Result<_, prometheus::Error> {
-        Ok(exporter(Fixed(Some(Arc::new(view))))?.ready())
-    };
+    let ready = |view: View| -> Result<_, prometheus::Error> { Ok(exporter(Fixed(Some(Arc::new(view))))?.ready()) };
     let failed = || ProbeState::Failed("no BTF".into());
     assert_eq!(ready(View::default())?, Err(NotReady::NothingPublished));
-    assert_eq!(
-        ready(of_probes(vec![
-            probe("a", true, ProbeState::Active),
-            probe("b", false, failed())
-        ]))?,
-        Ok(())
-    );
-    let missing = ready(of_probes(vec![
-        probe("a", true, ProbeState::Active),
-        probe("b", true, failed()),
-    ]))?;
-    assert_eq!(
-        missing,
-        Err(NotReady::Probe {
-            probe: "b",
-            hook: "tp_btf/sched_switch",
-            state: failed()
-        })
-    );
-    assert_eq!(
-        missing.map_err(|why| why.to_string()),
-        Err("probe b on tp_btf/sched_switch: failed: no BTF".into())
-    );
+    assert_eq!(ready(of_probes(vec![probe("a", true, ProbeState::Active), probe("b", false, failed())]))?, Ok(()));
+    let missing = ready(of_probes(vec![probe("a", true, ProbeState::Active), probe("b", true, failed())]))?;
+    assert_eq!(missing, Err(NotReady::Probe { probe: "b", hook: "tp_btf/sched_switch", state: failed() }));
+    assert_eq!(missing.map_err(|why| why.to_string()), Err("probe b on tp_btf/sched_switch: failed: no BTF".into()));
     Ok(())
 }

@@ -36,37 +36,27 @@ pub(in crate::export) struct Sample {
 impl Sample {
     /// Value of a label.
     pub(in crate::export) fn label(&self, name: &str) -> Option<&str> {
-        self.labels
-            .iter()
-            .find(|label| label.0 == name)
-            .map(|label| label.1.as_str())
+        self.labels.iter().find(|label| label.0 == name).map(|label| label.1.as_str())
     }
 }
 
 impl Page {
     /// The samples of a family, none if it is missing.
     pub(in crate::export) fn samples(&self, family: &str) -> &[Sample] {
-        self.families
-            .iter()
-            .find(|found| found.name == family)
-            .map_or(&[], |found| &found.samples)
+        self.families.iter().find(|found| found.name == family).map_or(&[], |found| &found.samples)
     }
 
     /// The number of a series, spelled as on the page.
     pub(in crate::export) fn value(&self, series: &str) -> Option<&str> {
         let mut samples = self.families.iter().flat_map(|family| &family.samples);
-        samples
-            .find(|sample| sample.series == series)
-            .map(|sample| sample.value.as_str())
+        samples.find(|sample| sample.series == series).map(|sample| sample.value.as_str())
     }
 }
 
 /// Reads a page: each family has one HELP line, one TYPE line and then all its samples, no series stands twice.
 pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(page).map_err(|error| error.to_string())?;
-    let text = text
-        .strip_suffix('\n')
-        .ok_or("the last line does not end")?;
+    let text = text.strip_suffix('\n').ok_or("the last line does not end")?;
     let mut families: Vec<Family> = Vec::new();
     for line in text.split('\n') {
         if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -75,17 +65,10 @@ pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
                 return Err(format!("{name} stands twice"));
             }
             let (name, help) = (name.to_owned(), help.to_owned());
-            families.push(Family {
-                name,
-                help,
-                kind: String::new(),
-                samples: Vec::new(),
-            });
+            families.push(Family { name, help, kind: String::new(), samples: Vec::new() });
             continue;
         }
-        let family = families
-            .last_mut()
-            .ok_or(format!("before any family: {line}"))?;
+        let family = families.last_mut().ok_or(format!("before any family: {line}"))?;
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             match rest.split_once(' ') {
                 Some((name, kind)) if name == family.name && family.kind.is_empty() => {
@@ -96,23 +79,11 @@ pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
             continue;
         }
         let sample = sample(line)?;
-        let suffixes: &[&str] = if family.kind == "histogram" {
-            &["_bucket", "_sum", "_count"]
-        } else {
-            &[""]
-        };
-        if family.kind.is_empty()
-            || !suffixes
-                .iter()
-                .any(|suffix| sample.name == format!("{}{suffix}", family.name))
-        {
+        let suffixes: &[&str] = if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        if family.kind.is_empty() || !suffixes.iter().any(|suffix| sample.name == format!("{}{suffix}", family.name)) {
             return Err(format!("does not belong to {}: {line}", family.name));
         }
-        if family
-            .samples
-            .iter()
-            .any(|other| other.series == sample.series)
-        {
+        if family.samples.iter().any(|other| other.series == sample.series) {
             return Err(format!("stands twice: {}", sample.series));
         }
         family.samples.push(sample);
@@ -121,20 +92,14 @@ pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
 }
 
 fn sample(line: &str) -> Result<Sample, String> {
-    let end = line
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .ok_or(format!("no number: {line}"))?;
+    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).ok_or(format!("no number: {line}"))?;
     let (name, mut rest) = line.split_at(end);
     let mut labels = Vec::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         loop {
             let (label, after) = rest.split_once("=\"").ok_or(format!("no label: {line}"))?;
-            if label.is_empty()
-                || !label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-            {
+            if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
                 return Err(format!("not a label name: {label:?}"));
             }
             let (value, after) = quoted(after).ok_or(format!("no end of a label: {line}"))?;
@@ -151,12 +116,7 @@ fn sample(line: &str) -> Result<Sample, String> {
         return Err(format!("not a number: {line}"));
     }
     let series = line[..line.len() - value.len() - 1].to_owned();
-    Ok(Sample {
-        series,
-        name: name.to_owned(),
-        labels,
-        value: value.to_owned(),
-    })
+    Ok(Sample { series, name: name.to_owned(), labels, value: value.to_owned() })
 }
 
 /// The text up to the closing quote, unescaped, and what follows the quote.

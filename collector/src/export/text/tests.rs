@@ -26,19 +26,11 @@ use crate::{
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn view(users: &[(u32, &str, Counters)]) -> View {
-    let row = |(uid, _, counters): &(u32, &str, Counters)| Row {
-        owner: Owner::User(Uid(*uid)),
-        counters: counters.clone(),
-    };
+    let row =
+        |(uid, _, counters): &(u32, &str, Counters)| Row { owner: Owner::User(Uid(*uid)), counters: counters.clone() };
     View {
-        snapshot: Arc::new(Snapshot {
-            rows: users.iter().map(row).collect(),
-            ..Snapshot::default()
-        }),
-        names: users
-            .iter()
-            .map(|(uid, name, _)| (Uid(*uid), Arc::from(*name)))
-            .collect::<Names>(),
+        snapshot: Arc::new(Snapshot { rows: users.iter().map(row).collect(), ..Snapshot::default() }),
+        names: users.iter().map(|(uid, name, _)| (Uid(*uid), Arc::from(*name))).collect::<Names>(),
         ..View::default()
     }
 }
@@ -50,24 +42,12 @@ fn page(view: &View) -> Result<Page, String> {
 }
 
 fn waits(buckets: &[u64; BUCKETS], wait: u64) -> Counters {
-    Counters {
-        wait: Nanos(wait),
-        latency: Latency { buckets: *buckets },
-        ..Counters::default()
-    }
+    Counters { wait: Nanos(wait), latency: Latency { buckets: *buckets }, ..Counters::default() }
 }
 
 /// Names as bad as they come: what the format gives a meaning to, control characters, anything else.
 fn any_name() -> impl Strategy<Value = String> {
-    let character = prop_oneof![
-        Just('"'),
-        Just('\\'),
-        Just('\n'),
-        Just('n'),
-        Just('}'),
-        Just(','),
-        any::<char>()
-    ];
+    let character = prop_oneof![Just('"'), Just('\\'), Just('\n'), Just('n'), Just('}'), Just(','), any::<char>()];
     proptest::collection::vec(character, 0..24).prop_map(String::from_iter)
 }
 
@@ -75,40 +55,17 @@ fn any_name() -> impl Strategy<Value = String> {
 fn a_view_without_users_has_no_user_families() -> Outcome {
     let page = page(&View::default())?;
     for family in FAMILIES {
-        let expected = matches!(
-            family.samples,
-            Samples::View {
-                labels: [] | ["reason"],
-                ..
-            }
-        );
-        assert_eq!(
-            !page.samples(family.name).is_empty(),
-            expected,
-            "{}",
-            family.name
-        );
-        assert_eq!(
-            page.families.iter().any(|found| found.name == family.name),
-            expected,
-            "{}",
-            family.name
-        );
+        let expected = matches!(family.samples, Samples::View { labels: [] | ["reason"], .. });
+        assert_eq!(!page.samples(family.name).is_empty(), expected, "{}", family.name);
+        assert_eq!(page.families.iter().any(|found| found.name == family.name), expected, "{}", family.name);
     }
     Ok(())
 }
 
 #[test]
 fn families_stand_in_the_order_of_the_catalogue_with_its_help_and_kind() -> Outcome {
-    let page = page(&view(&[
-        (0, "root", Counters::default()),
-        (7, "ann", Counters::default()),
-    ]))?;
-    let found: Vec<_> = page
-        .families
-        .iter()
-        .map(|f| (f.name.as_str(), f.help.as_str(), f.kind.as_str()))
-        .collect();
+    let page = page(&view(&[(0, "root", Counters::default()), (7, "ann", Counters::default())]))?;
+    let found: Vec<_> = page.families.iter().map(|f| (f.name.as_str(), f.help.as_str(), f.kind.as_str())).collect();
     let expected: Vec<_> = FAMILIES
         .iter()
         .filter(|family| page.families.iter().any(|found| found.name == family.name))
@@ -123,12 +80,8 @@ fn labels_are_those_of_the_catalogue() -> Outcome {
     let page = page(&view(&[(7, "ann", Counters::default())]))?;
     for family in FAMILIES {
         for sample in page.samples(family.name) {
-            let labels: Vec<_> = sample
-                .labels
-                .iter()
-                .map(|label| label.0.as_str())
-                .filter(|name| *name != "le")
-                .collect();
+            let labels: Vec<_> =
+                sample.labels.iter().map(|label| label.0.as_str()).filter(|name| *name != "le").collect();
             assert_eq!(labels, family.labels(), "{}", family.name);
         }
     }
@@ -138,24 +91,10 @@ fn labels_are_those_of_the_catalogue() -> Outcome {
 #[test]
 fn a_user_without_a_name_is_shown_by_number_and_pseudo_users_by_word() -> Outcome {
     let owners = [Owner::User(Uid(u32::MAX)), Owner::Kernel, Owner::Overflow];
-    let rows = owners
-        .map(|owner| Row {
-            owner,
-            counters: Counters::default(),
-        })
-        .to_vec();
-    let page = page(&View {
-        snapshot: Arc::new(Snapshot {
-            rows,
-            ..Snapshot::default()
-        }),
-        ..View::default()
-    })?;
-    let series: Vec<_> = page
-        .samples("uidmeter_migrations_total")
-        .iter()
-        .map(|sample| sample.series.as_str())
-        .collect();
+    let rows = owners.map(|owner| Row { owner, counters: Counters::default() }).to_vec();
+    let page = page(&View { snapshot: Arc::new(Snapshot { rows, ..Snapshot::default() }), ..View::default() })?;
+    let series: Vec<_> =
+        page.samples("uidmeter_migrations_total").iter().map(|sample| sample.series.as_str()).collect();
     assert_eq!(
         series,
         [
@@ -184,37 +123,18 @@ fn the_prometheus_crate_writes_the_same_families_the_same_way() -> Outcome {
     let ours = page(&view(&[(7, hostile, counters)]))?;
 
     let registry = Registry::new();
-    let labelled = |name: &str| {
-        FAMILIES
-            .iter()
-            .find(|family| family.name == name)
-            .ok_or(format!("no {name}"))
-    };
+    let labelled = |name: &str| FAMILIES.iter().find(|family| family.name == name).ok_or(format!("no {name}"));
     let cpu = labelled("uidmeter_cpu_seconds_total")?;
     let modes = labelled("uidmeter_cpu_mode_seconds_total")?;
     let latency = labelled("uidmeter_run_queue_latency_seconds")?;
     let total = CounterVec::new(Opts::new(cpu.name, cpu.help), &cpu.labels())?;
-    total
-        .with_label_values(&["7", hostile])
-        .inc_by(1.550_701_066);
+    total.with_label_values(&["7", hostile]).inc_by(1.550_701_066);
     let by_mode = CounterVec::new(Opts::new(modes.name, modes.help), &modes.labels())?;
-    by_mode
-        .with_label_values(&["7", hostile, "user"])
-        .inc_by(1.5);
-    by_mode
-        .with_label_values(&["7", hostile, "system"])
-        .inc_by(0.050_701_066);
-    let opts = Opts::new(latency.name, latency.help)
-        .const_label("uid", "7")
-        .const_label("user", hostile);
-    let bounds: Vec<f64> = CLASSIC
-        .iter()
-        .map(|bucket| bucket.le.parse())
-        .collect::<Result<_, _>>()?;
-    let histogram = Histogram::with_opts(HistogramOpts {
-        common_opts: opts,
-        buckets: bounds,
-    })?;
+    by_mode.with_label_values(&["7", hostile, "user"]).inc_by(1.5);
+    by_mode.with_label_values(&["7", hostile, "system"]).inc_by(0.050_701_066);
+    let opts = Opts::new(latency.name, latency.help).const_label("uid", "7").const_label("user", hostile);
+    let bounds: Vec<f64> = CLASSIC.iter().map(|bucket| bucket.le.parse()).collect::<Result<_, _>>()?;
+    let histogram = Histogram::with_opts(HistogramOpts { common_opts: opts, buckets: bounds })?;
     for wait in [0.001_953_125, 0.25, 0.25, 0.25, 32.0, 32.0] {
         histogram.observe(wait);
     }
@@ -227,27 +147,15 @@ fn the_prometheus_crate_writes_the_same_families_the_same_way() -> Outcome {
 
     assert_eq!(oracle.families.len(), 3);
     for theirs in &oracle.families {
-        let found = ours
-            .families
-            .iter()
-            .find(|family| family.name == theirs.name)
-            .ok_or("family is missing")?;
+        let found = ours.families.iter().find(|family| family.name == theirs.name).ok_or("family is missing")?;
         assert_eq!((&found.help, &found.kind), (&theirs.help, &theirs.kind));
         assert_eq!(normal(&found.samples)?, normal(&theirs.samples)?);
     }
     // Escapes, to the byte: the reader could have undone the same mistake in both.
     let raw = String::from_utf8(out)?;
-    let user = raw
-        .lines()
-        .find_map(|line| line.strip_prefix("uidmeter_cpu_seconds_total{uid=\"7\","));
-    let user = user
-        .and_then(|line| line.rsplit_once('}'))
-        .ok_or("no such line")?
-        .0;
-    assert_eq!(
-        ours.samples(cpu.name)[0].series,
-        format!("{}{{uid=\"7\",{user}}}", cpu.name)
-    );
+    let user = raw.lines().find_map(|line| line.strip_prefix("uidmeter_cpu_seconds_total{uid=\"7\","));
+    let user = user.and_then(|line| line.rsplit_once('}')).ok_or("no such line")?.0;
+    assert_eq!(ours.samples(cpu.name)[0].series, format!("{}{{uid=\"7\",{user}}}", cpu.name));
     Ok(())
 }
 
@@ -260,11 +168,7 @@ fn normal(samples: &[parse::Sample]) -> Result<Vec<String>, std::num::ParseFloat
             label.1 = label.1.parse::<f64>()?.to_string();
         }
         labels.sort();
-        lines.push(format!(
-            "{} {labels:?} {}",
-            sample.name,
-            sample.value.parse::<f64>()?
-        ));
+        lines.push(format!("{} {labels:?} {}", sample.name, sample.value.parse::<f64>()?));
     }
     lines.sort();
     Ok(lines)
@@ -313,17 +217,8 @@ proptest! {
 #[test]
 fn histogram_families_alone_have_buckets() -> Outcome {
     let page = page(&view(&[(7, "ann", Counters::default())]))?;
-    for family in FAMILIES
-        .iter()
-        .filter(|family| family.kind != Kind::Histogram)
-    {
-        assert!(
-            page.samples(family.name)
-                .iter()
-                .all(|sample| sample.label("le").is_none()),
-            "{}",
-            family.name
-        );
+    for family in FAMILIES.iter().filter(|family| family.kind != Kind::Histogram) {
+        assert!(page.samples(family.name).iter().all(|sample| sample.label("le").is_none()), "{}", family.name);
     }
     Ok(())
 }

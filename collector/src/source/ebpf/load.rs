@@ -127,9 +127,7 @@ pub(super) fn load(options: &Options) -> Result<(Attached, Banks), LoadError> {
 }
 
 fn attach(options: &Options) -> Result<(Attached, Banks), LoadError> {
-    let read = |path: &str| {
-        fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })
-    };
+    let read = |path: &str| fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source });
     let cpus = cpu_list(&read("/sys/devices/system/cpu/possible")?).last().map_or(1, |last| last + 1);
     let slots = slots(options, cpus)?;
     let bytes = fs::read(&options.btf).map_err(|source| LoadError::Read { path: options.btf.clone(), source })?;
@@ -215,8 +213,7 @@ impl Attached {
 
     pub(super) fn memory(&self) -> Bytes {
         let of_maps = self.ebpf.maps().filter_map(|(_, map)| fdinfo::memory(&fd_of(map)?).ok());
-        let of_programs =
-            self.ebpf.programs().filter_map(|(_, program)| fdinfo::memory(program.fd().ok()?).ok());
+        let of_programs = self.ebpf.programs().filter_map(|(_, program)| fdinfo::memory(program.fd().ok()?).ok());
         Bytes(of_maps.chain(of_programs).map(|bytes| bytes.0).sum())
     }
 }
@@ -327,7 +324,12 @@ fn program_error(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let verdict = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed"));
+            // The verdict is followed by statistics.
+            let is_verdict = |line: &&str| {
+                !["processed ", "stack depth ", "verification time "].iter().any(|start| line.starts_with(start))
+                    && !line.is_empty()
+            };
+            let verdict = log.lines().rev().find(is_verdict);
             format!("the verifier says {:?} ({io_error})", verdict.unwrap_or_default())
         }
         other => with_causes(other),

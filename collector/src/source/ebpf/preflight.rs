@@ -152,7 +152,9 @@ fn type_information(path: &Path, bytes: io::Result<Vec<u8>>) -> Vec<Check> {
     };
     let btf = match Btf::parse(&bytes) {
         Ok(btf) => btf,
-        Err(error) => return missing(format!("{path} is not usable as type information: {error}; name another file with --btf")),
+        Err(error) => {
+            return missing(format!("{path} is not usable as type information: {error}; name another file with --btf"));
+        }
     };
     let mut checks = one(Finding::Fine(format!("{path}, {} bytes", bytes.len())));
     checks.push(Check { subject: "kernel fields".into(), finding: fields(&btf) });
@@ -182,7 +184,9 @@ fn fields(btf: &Btf<'_>) -> Finding {
             let names: Vec<_> = lacking.into_iter().map(offsets::name).collect();
             Finding::Limited(format!("without {}: what they count stays zero", names.join(", ")))
         }
-        Err(error) => Finding::Missing(Lacking::Host(format!("{error}; this version of uidmeter does not fit this kernel"))),
+        Err(error) => {
+            Finding::Missing(Lacking::Host(format!("{error}; this version of uidmeter does not fit this kernel")))
+        }
     }
 }
 
@@ -193,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_kernel_before_5_11_is_refused_with_both_versions_named() {
-        for (release, fine) in [("5.10.0-46-cloud-amd64\n", false), ("5.11.0", true), ("6.1.0-9", true), ("4.18.0-553.el8", false)] {
+        for (release, fine) in
+            [("5.10.0-46-cloud-amd64\n", false), ("5.11.0", true), ("6.1.0-9", true), ("4.18.0-553.el8", false)]
+        {
             match kernel_version(Ok(release.into())) {
                 Finding::Fine(_) => assert!(fine, "{release}"),
                 Finding::Missing(Lacking::Host(why)) => {

@@ -48,19 +48,11 @@ impl Sampler {
     }
 
     pub(super) fn hesitant(view: View, permits: usize) -> Arc<Self> {
-        Arc::new(Self {
-            view: Some(Arc::new(view)),
-            asked: AtomicUsize::new(0),
-            permits: Semaphore::new(permits),
-        })
+        Arc::new(Self { view: Some(Arc::new(view)), asked: AtomicUsize::new(0), permits: Semaphore::new(permits) })
     }
 
     pub(super) fn ended() -> Arc<Self> {
-        Arc::new(Self {
-            view: None,
-            asked: AtomicUsize::new(0),
-            permits: Semaphore::new(FREELY),
-        })
+        Arc::new(Self { view: None, asked: AtomicUsize::new(0), permits: Semaphore::new(FREELY) })
     }
 }
 
@@ -86,25 +78,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(
-        limits: Limits,
-        sampler: Arc<Sampler>,
-    ) -> Result<Self, Box<dyn Error>> {
+    pub(super) async fn start(limits: Limits, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let exporter = Arc::new(Exporter::new(
-            Box::new(sampler),
-            Arc::new(OwnMetrics::new()?),
-        ));
+        let exporter = Arc::new(Exporter::new(Box::new(sampler), Arc::new(OwnMetrics::new()?)));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve_within(limits, listener, exporter, async {
             let _ = stopped.await;
         }));
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
+        Ok(Self { address, stop, task })
     }
 
     pub(super) async fn client(&self) -> io::Result<Client> {
@@ -117,11 +99,7 @@ impl Server {
 
     pub(super) async fn ask(&self, method: &str, path: &str) -> Result<Response, Box<dyn Error>> {
         let client = self.client().await?;
-        client
-            .send(&format!(
-                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            ))
-            .await?;
+        client.send(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await?;
         Response::parse(&client.rest().await?)
     }
 
@@ -173,13 +151,8 @@ impl Client {
 
     /// Asks for `/-/healthy` on a connection that stays open.
     pub(super) async fn healthy(&self) -> Result<Response, Box<dyn Error>> {
-        self.send("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-            .await?;
-        Response::parse(
-            &self
-                .read(|seen| seen.ends_with(b"\r\n\r\nhealthy\n"))
-                .await?,
-        )
+        self.send("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        Response::parse(&self.read(|seen| seen.ends_with(b"\r\n\r\nhealthy\n")).await?)
     }
 }
 
@@ -192,24 +165,15 @@ pub(super) struct Response {
 
 impl Response {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Box<dyn Error>> {
-        let end = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .ok_or("no end of the head")?;
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or("no end of the head")?;
         let head = String::from_utf8(bytes[..end].to_vec())?;
         let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
-        Ok(Self {
-            status,
-            head,
-            body: bytes[end + 4..].to_vec(),
-        })
+        Ok(Self { status, head, body: bytes[end + 4..].to_vec() })
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
-        headers
-            .find(|header| header.0.eq_ignore_ascii_case(name))
-            .map(|header| header.1)
+        headers.find(|header| header.0.eq_ignore_ascii_case(name)).map(|header| header.1)
     }
 
     pub(super) fn text(&self) -> String {

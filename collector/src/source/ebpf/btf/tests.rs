@@ -103,10 +103,7 @@ fn damaged_btf_is_refused_by_name() {
 fn a_type_that_contains_itself_ends_in_an_error() -> Result<(), BtfError> {
     let mut b = Builder::new();
     let (ring, outer) = (b.name("ring"), b.name("outer"));
-    let bytes = b
-        .words(&[ring, 8 << 24, 1])
-        .words(&[outer, 4 << 24 | 1, 8, 0, 2, 0])
-        .build();
+    let bytes = b.words(&[ring, 8 << 24, 1]).words(&[outer, 4 << 24 | 1, 8, 0, 2, 0]).build();
     let btf = Btf::parse(&bytes)?;
     assert_eq!(btf.member("outer", &["x"]), Err(BtfError::Depth { id: 2 }));
     assert!(btf.resolve(1).is_err());
