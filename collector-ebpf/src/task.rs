@@ -56,27 +56,32 @@ impl Task {
     #[inline(always)]
     pub fn books(self) -> Books {
         Books {
-            cpu_ns: self.required(Field::CpuTime),
-            user_ns: self.optional(Field::UserTime),
-            system_ns: self.optional(Field::SystemTime),
-            wait_ns: self.optional(Field::RunDelay),
-            timeslices: self.optional(Field::Timeslices),
-            voluntary_switches: self.optional(Field::VoluntarySwitches),
-            involuntary_switches: self.optional(Field::InvoluntarySwitches),
-            migrations: self.optional(Field::Migrations),
-            minor_faults: self.optional(Field::MinorFaults),
-            major_faults: self.optional(Field::MajorFaults),
+            cpu_ns: self.counter(Field::CpuTime),
+            user_ns: self.counter(Field::UserTime),
+            system_ns: self.counter(Field::SystemTime),
+            wait_ns: self.counter(Field::RunDelay),
+            timeslices: self.counter(Field::Timeslices),
+            voluntary_switches: self.counter(Field::VoluntarySwitches),
+            involuntary_switches: self.counter(Field::InvoluntarySwitches),
+            migrations: self.counter(Field::Migrations),
+            minor_faults: self.counter(Field::MinorFaults),
+            major_faults: self.counter(Field::MajorFaults),
+        }
+    }
+
+    /// One of the books' counters; zero if this kernel does not keep it.
+    #[inline(always)]
+    pub fn counter(self, field: Field) -> u64 {
+        match offset(field) {
+            ABSENT => 0,
+            // SAFETY: as in `required`.
+            offset => unsafe { *self.0.add(offset as usize).cast::<u64>() },
         }
     }
 
     #[inline(always)]
     fn required<T: Copy>(self, field: Field) -> T {
         // SAFETY: the verifier accepts the load only inside the structure and within one member.
-        unsafe { *(self.0.add(offset(field) as usize) as *const T) }
-    }
-
-    #[inline(always)]
-    fn optional(self, field: Field) -> u64 {
-        if offset(field) == ABSENT { 0 } else { self.required(field) }
+        unsafe { *self.0.add(offset(field) as usize).cast::<T>() }
     }
 }
