@@ -14,15 +14,20 @@ use crate::task::Task;
 /// each at its own constant offset, since the verifier takes no computed one.
 #[inline(always)]
 fn task_argument<const N: usize>(ctx: &BtfTracePointContext, position: u32) -> Option<Task> {
-    let mut arguments = [core::ptr::null(); N];
+    let mut found = core::ptr::null();
     let mut i = 0;
     while i < N {
         // SAFETY: the context of a BTF tracepoint is an array of its arguments, of which there are at least `N`.
         // Volatile, so that the compiler does not merge the loads into one with a computed offset.
-        arguments[i] = unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<*const u8>().add(i)) };
+        let argument = unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<*const u8>().add(i)) };
+        if position as usize == i {
+            found = argument;
+        }
         i += 1;
     }
-    let task = *arguments.get(position as usize)?;
+    if position as usize >= N {
+        return None;
+    }
     // SAFETY: the loader found an argument of type `struct task_struct *` there.
-    Some(unsafe { Task::from_kernel(task) })
+    Some(unsafe { Task::from_kernel(found) })
 }

@@ -42,7 +42,7 @@ pub(crate) struct Flags {
     reference: PathBuf,
 
     /// Rounds of part 1 and pairs of part 2
-    #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=100))]
     pairs: u32,
 
     /// Write all figures to this file as well
@@ -74,9 +74,9 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let pipe = Pipe::calibrate(flags.perf.clone(), Interrupt::catch()?)?;
     note_what_disturbs();
     println!(
-        "load: perf bench sched pipe, both tasks on CPU {}; this takes about {} s\n",
+        "load: perf bench sched pipe, in part 1 with both tasks on CPU {}; this takes about {} s\n",
         pipe.cpu(),
-        25 + 10 * flags.pairs
+        30 + 11 * flags.pairs
     );
 
     let switch_cost = switch_cost::measure(&pipe, &mut reference, &options, flags.pairs)?;

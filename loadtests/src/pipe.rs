@@ -1,5 +1,4 @@
-//! The load: `perf bench sched pipe`, two processes on one CPU that wake each other in turn. A loop is two context
-//! switches.
+//! The load: `perf bench sched pipe`, two processes that wake each other in turn. A loop is two context switches of theirs.
 
 use std::{
     io,
@@ -31,8 +30,21 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(crate) struct Pipe {
     perf: PathBuf,
     cpu: usize,
-    loops_per_second: f64,
+    free: Speed,
+    one_cpu: Speed,
     interrupt: Interrupt,
+}
+
+/// Loops per second on the clock.
+type Speed = f64;
+
+/// Where the two processes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) enum Placement {
+    /// Where the scheduler puts them, as anybody who types the command has it.
+    Free,
+    /// Both on one CPU, so that they do nothing but switch: the worst case.
+    OneCpu,
 }
 
 impl Pipe {
@@ -41,12 +53,17 @@ impl Pipe {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         // The last one, because the first one often serves most of the interrupts.
         let cpu = (0..nix::sched::CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), loops_per_second: 0.0, interrupt };
-        pipe.run(TRIAL_LOOPS)?;
-        let start = Instant::now();
-        pipe.run(TRIAL_LOOPS)?;
-        pipe.loops_per_second = f64::from(TRIAL_LOOPS) / start.elapsed().as_secs_f64();
+        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), free: 0.0, one_cpu: 0.0, interrupt };
+        pipe.one_cpu = pipe.speed(Placement::OneCpu)?;
+        pipe.free = pipe.speed(Placement::Free)?;
         Ok(pipe)
+    }
+
+    fn speed(&self, placement: Placement) -> Result<Speed> {
+        self.run(TRIAL_LOOPS, placement)?;
+        let start = Instant::now();
+        self.run(TRIAL_LOOPS, placement)?;
+        Ok(f64::from(TRIAL_LOOPS) / start.elapsed().as_secs_f64())
     }
 
     /// What may end the measurement early.
@@ -60,17 +77,22 @@ impl Pipe {
     }
 
     /// Loops that take about as long, rounded to what a person types.
-    pub(crate) fn loops(&self, length: Duration) -> u32 {
-        round_loops(self.loops_per_second * length.as_secs_f64())
+    pub(crate) fn loops(&self, length: Duration, placement: Placement) -> u32 {
+        let speed = match placement {
+            Placement::Free => self.free,
+            Placement::OneCpu => self.one_cpu,
+        };
+        round_loops(speed * length.as_secs_f64())
     }
 
     /// Runs, and tells the CPU time that it took, user and system.
-    pub(crate) fn run(&self, loops: u32) -> Result<Duration> {
+    pub(crate) fn run(&self, loops: u32, placement: Placement) -> Result<Duration> {
         let mut command = Command::new(&self.perf);
         command.args(["bench", "sched", "pipe", "-l", &loops.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let before = time_of_children()?;
-        let mut child = Child::spawn(&mut command, Some(self.cpu)).map_err(|error| missing(&error))?;
+        let mut child = Child::spawn(&mut command, (placement == Placement::OneCpu).then_some(self.cpu))
+            .map_err(|error| missing(&error))?;
         match child.wait(LIMIT, &self.interrupt)? {
             Some(status) if status.success() => {}
             Some(status) => bail!("`perf bench sched pipe -l {loops}` failed: {status}"),

@@ -9,25 +9,49 @@ use serde::Serialize;
 
 use crate::{
     daemon::Daemon,
-    pipe::{Pipe, SWITCHES_PER_LOOP},
+    pipe::{Pipe, Placement, SWITCHES_PER_LOOP},
     reference::{CLASSIC, EMPTY, Reference},
     spread::Spread,
     table::Table,
     target::{Target, Verdict},
 };
 
-const LENGTH: Duration = Duration::from_millis(1_300);
+const LENGTH: Duration = Duration::from_millis(700);
 const TARGET: Target = Target { figure: "CPU time with uidmeter on against off", at_most: 1.03, unit: "times" };
 
 /// What was found.
 #[derive(Debug, Serialize)]
 pub(super) struct CpuTime {
-    loops: u32,
-    uidmeter: Pairs,
-    empty: Pairs,
-    classic: Pairs,
+    sets: Vec<Set>,
     verdict: Verdict,
 }
+
+/// What is switched on and off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Watcher {
+    Uidmeter,
+    Empty,
+    Classic,
+}
+
+/// One row of the table: what watches which load.
+#[derive(Debug, Serialize)]
+struct Set {
+    watcher: Watcher,
+    placement: Placement,
+    loops: u32,
+    pairs: Pairs,
+}
+
+/// The first one has the target. On one CPU a switch costs least, so watching costs most in proportion, and the figures
+/// spread least; where the scheduler is free, waking another CPU costs many times as much as all programs together.
+const SETS: [(Watcher, Placement); 5] = [
+    (Watcher::Uidmeter, Placement::OneCpu),
+    (Watcher::Empty, Placement::OneCpu),
+    (Watcher::Classic, Placement::OneCpu),
+    (Watcher::Uidmeter, Placement::Free),
+    (Watcher::Classic, Placement::Free),
+];
 
 /// Seconds of CPU time, one pair after the other.
 #[derive(Debug, Default, Serialize)]
@@ -38,28 +62,36 @@ struct Pairs {
 
 /// Measures pairs of each kind in turn.
 pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, daemon: &Path, pairs: u32) -> Result<CpuTime> {
-    let loops = pipe.loops(LENGTH);
-    let run = || Ok(pipe.run(loops)?.as_secs_f64());
-    let with_daemon = || {
-        let mut daemon = Daemon::start(daemon, pipe.interrupt())?;
-        let seconds = run()?;
-        daemon.check()?;
-        Ok(seconds)
-    };
-    let mut with = |programs| {
-        let _attached = reference.attach(programs)?;
-        run()
-    };
-    let (mut uidmeter, mut empty, mut classic) = (Pairs::default(), Pairs::default(), Pairs::default());
+    let mut sets: Vec<Set> = SETS
+        .into_iter()
+        .map(|(watcher, placement)| Set {
+            watcher,
+            placement,
+            loops: pipe.loops(LENGTH, placement),
+            pairs: Pairs::default(),
+        })
+        .collect();
     for number in 0..pairs {
-        // Off comes first and last by turns: what drifts on the way hits both alike.
-        let off_first = number % 2 == 0;
-        uidmeter.measure(off_first, run, with_daemon)?;
-        empty.measure(off_first, run, || with(EMPTY))?;
-        classic.measure(off_first, run, || with(CLASSIC))?;
+        for set in &mut sets {
+            let run = || Ok(pipe.run(set.loops, set.placement)?.as_secs_f64());
+            let watched = || match set.watcher {
+                Watcher::Uidmeter => {
+                    let mut daemon = Daemon::start(daemon, pipe.interrupt())?;
+                    let seconds = run()?;
+                    daemon.check()?;
+                    Ok(seconds)
+                }
+                Watcher::Empty | Watcher::Classic => {
+                    let _attached = reference.attach(if set.watcher == Watcher::Empty { EMPTY } else { CLASSIC })?;
+                    run()
+                }
+            };
+            // Off comes first and last by turns: what drifts on the way hits both alike.
+            set.pairs.measure(number % 2 == 0, run, watched)?;
+        }
     }
-    let ratio = uidmeter.ratio().context("no pair was measured")?;
-    Ok(CpuTime { loops, uidmeter, empty, classic, verdict: TARGET.judge(ratio.median) })
+    let ratio = sets.first().and_then(|set| set.pairs.ratio()).context("no pair was measured")?;
+    Ok(CpuTime { sets, verdict: TARGET.judge(ratio.median) })
 }
 
 impl Pairs {
@@ -101,19 +133,26 @@ impl CpuTime {
     pub(super) fn table(&self) -> Table<7> {
         let mut table =
             Table::new(["set", "off, ns/switch", "on, ns/switch", "on/off", "min–max", "target", "verdict"]);
-        let sets =
-            [("uidmeter run", &self.uidmeter, true), ("empty", &self.empty, false), ("classic", &self.classic, false)];
-        for (set, pairs, has_target) in sets {
-            let ns = |seconds| ns_per_switch(seconds, self.loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
+        for (number, Set { watcher, placement, loops, pairs }) in self.sets.iter().enumerate() {
+            let ns = |seconds| ns_per_switch(seconds, *loops).map_or_else(String::new, |ns| format!("{ns:.0}"));
             let ratio = pairs.ratio();
             let text = |how: fn(Spread) -> String| ratio.map_or_else(String::new, how);
-            let [target, verdict] = if has_target {
+            let watcher = match watcher {
+                Watcher::Uidmeter => "uidmeter run",
+                Watcher::Empty => "empty",
+                Watcher::Classic => "classic",
+            };
+            let place = match placement {
+                Placement::Free => ", on any CPU",
+                Placement::OneCpu => ", on one CPU",
+            };
+            let [target, verdict] = if number == 0 {
                 [TARGET.to_string(), self.verdict.word().into()]
             } else {
                 [String::new(), String::new()]
             };
             table.row([
-                set.into(),
+                format!("{watcher}{place}"),
                 ns(&pairs.off_seconds),
                 ns(&pairs.on_seconds),
                 text(|ratio| format!("{:.3}", ratio.median)),
@@ -126,11 +165,8 @@ impl CpuTime {
     }
 
     pub(super) fn heading(&self) -> String {
-        format!(
-            "2. CPU time of `perf bench sched pipe -l {}`, on against off: {} pairs each",
-            self.loops,
-            self.uidmeter.on_seconds.len()
-        )
+        let pairs = self.sets.first().map_or(0, |set| set.pairs.on_seconds.len());
+        format!("2. CPU time of `perf bench sched pipe`, on against off: {pairs} pairs each")
     }
 }
 
