@@ -40,6 +40,7 @@ const fn bounds_ns() -> [u64; BOUNDS] {
 
 /// The bucket that holds a wait of `ns` nanoseconds, in `0..BUCKETS`.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "there are 98 buckets")]
 pub fn bucket_of(ns: u64) -> usize {
     if ns <= BOUNDS_NS[0] {
         return 0;

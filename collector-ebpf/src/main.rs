@@ -5,6 +5,11 @@
 //! Start with [`probes::sched_switch`], then [`drain`].
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::cast_ptr_alignment,
+    reason = "aya's macros hand contexts over by value; the verifier checks the alignment of every load"
+)]
 
 mod drain;
 mod ledger;

@@ -2,6 +2,11 @@
 //! stamps at wakeup and switch and keeps them in a hash by PID.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::cast_ptr_alignment,
+    reason = "aya's macros hand contexts over by value; the verifier checks the alignment of every load"
+)]
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -65,11 +70,13 @@ fn classic_switch(ctx: BtfTracePointContext) -> i32 {
         let _ = QUEUED_AT.insert(prev_pid, now, BPF_ANY.into());
     }
     // The current task is still `prev`.
+    #[expect(clippy::cast_possible_truncation, reason = "the UID is the lower half")]
     let uid = bpf_get_current_uid_gid() as u32;
     let ran = since(&RUNNING_SINCE, prev_pid, now);
     let _ = RUNNING_SINCE.insert(next_pid, now, BPF_ANY.into());
     let waited = since(&QUEUED_AT, next_pid, now);
     if TOTALS.get_ptr(uid).is_none() {
+        #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would go through the stack")]
         let _ = TOTALS.insert(uid, &NO_TOTALS, BPF_ANY.into());
     }
     if let Some(totals) = TOTALS.get_ptr_mut(uid) {
@@ -78,7 +85,7 @@ fn classic_switch(ctx: BtfTracePointContext) -> i32 {
         totals.run_ns += ran;
         totals.wait_ns += waited;
         totals.switches += 1;
-        let bucket = 63 - (waited | 1).leading_zeros();
+        let bucket = (waited | 1).ilog2();
         // SAFETY: a local; volatile, so that the compiler keeps the check, which the verifier wants to see.
         let bucket = unsafe { core::ptr::read_volatile(&raw const bucket) };
         if let Some(waits) = totals.latency.get_mut(bucket as usize) {

@@ -43,7 +43,7 @@ impl Task {
         let cred: *const u8 = self.required(Field::RealCred);
         // SAFETY: `real_cred` of a task is never null and lives as long as the task (task_uid() in linux/cred.h);
         // the verifier checks offset and size.
-        unsafe { *(cred.add(offset(Field::CredUid) as usize) as *const u32) }
+        unsafe { *cred.add(offset(Field::CredUid) as usize).cast::<u32>() }
     }
 
     /// Whether the task was forked after the programs were loaded: its books began at zero since then.

@@ -41,9 +41,9 @@ pub(crate) struct Flags {
     #[arg(long, env = "UIDMETER_REFERENCE_BPF", value_name = "FILE", default_value = "target/bpf/reference.bpf.o")]
     reference: PathBuf,
 
-    /// Rounds of part 1 and pairs of part 2
+    /// Rounds of part 1; part 2 has four pairs of windows for each
     #[arg(long, value_name = "NUMBER", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pairs: u32,
+    rounds: u32,
 
     /// Write all figures to this file as well
     #[arg(long, value_name = "FILE")]
@@ -74,14 +74,14 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let pipe = Pipe::calibrate(flags.perf.clone(), Interrupt::catch()?)?;
     note_what_disturbs();
     println!(
-        "load: perf bench sched pipe, in part 1 with both tasks on CPU {}; this takes about {} s\n",
+        "load: perf bench sched pipe, both tasks on CPU {}; this takes about {} s\n",
         pipe.cpu(),
-        30 + 11 * flags.pairs
+        30 + 12 * flags.rounds
     );
 
-    let switch_cost = switch_cost::measure(&pipe, &mut reference, &options, flags.pairs)?;
+    let switch_cost = switch_cost::measure(&pipe, &mut reference, &options, flags.rounds)?;
     println!("{}\n{}", switch_cost.heading(), switch_cost.table());
-    let cpu_time = cpu_time::measure(&pipe, &mut reference, &flags.daemon, flags.pairs)?;
+    let cpu_time = cpu_time::measure(&pipe, &mut reference, &options, flags.rounds)?;
     println!("{}\n{}", cpu_time.heading(), cpu_time.table());
     drop(reference);
     let footprint = footprint::measure(&flags.daemon, pipe.interrupt())?;

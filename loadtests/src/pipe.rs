@@ -1,28 +1,22 @@
-//! The load: `perf bench sched pipe`, two processes that wake each other in turn. A loop is two context switches of theirs.
+//! The load: `perf bench sched pipe`, two processes on one CPU that wake each other in turn. A loop is two context
+//! switches.
 
 use std::{
-    io,
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use nix::{
-    sched::sched_getaffinity,
-    sys::{
-        resource::{UsageWho, getrusage},
-        time::{TimeVal, TimeValLike as _},
-    },
-    unistd::Pid,
-};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::{sched::sched_getaffinity, unistd::Pid};
 
-use crate::{child::Child, interrupt::Interrupt};
+use crate::{child::Child, interrupt::Interrupt, spread::per};
 
-/// Context switches of one loop.
-pub(crate) const SWITCHES_PER_LOOP: u32 = 2;
 /// Enough for a figure that is right to some percent.
 const TRIAL_LOOPS: u32 = 50_000;
+/// Time to get going.
+const STARTING: Duration = Duration::from_millis(300);
 /// A run takes seconds; this is for a machine that does not move at all.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -30,21 +24,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(crate) struct Pipe {
     perf: PathBuf,
     cpu: usize,
-    free: Speed,
-    one_cpu: Speed,
+    loops_per_second: f64,
     interrupt: Interrupt,
-}
-
-/// Loops per second on the clock.
-type Speed = f64;
-
-/// Where the two processes run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) enum Placement {
-    /// Where the scheduler puts them, as anybody who types the command has it.
-    Free,
-    /// Both on one CPU, so that they do nothing but switch: the worst case.
-    OneCpu,
 }
 
 impl Pipe {
@@ -53,17 +34,12 @@ impl Pipe {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         // The last one, because the first one often serves most of the interrupts.
         let cpu = (0..nix::sched::CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), free: 0.0, one_cpu: 0.0, interrupt };
-        pipe.one_cpu = pipe.speed(Placement::OneCpu)?;
-        pipe.free = pipe.speed(Placement::Free)?;
-        Ok(pipe)
-    }
-
-    fn speed(&self, placement: Placement) -> Result<Speed> {
-        self.run(TRIAL_LOOPS, placement)?;
+        let mut pipe = Self { perf, cpu: cpu.unwrap_or(0), loops_per_second: 0.0, interrupt };
+        pipe.run(TRIAL_LOOPS)?;
         let start = Instant::now();
-        self.run(TRIAL_LOOPS, placement)?;
-        Ok(f64::from(TRIAL_LOOPS) / start.elapsed().as_secs_f64())
+        pipe.run(TRIAL_LOOPS)?;
+        pipe.loops_per_second = f64::from(TRIAL_LOOPS) / start.elapsed().as_secs_f64();
+        Ok(pipe)
     }
 
     /// What may end the measurement early.
@@ -77,29 +53,98 @@ impl Pipe {
     }
 
     /// Loops that take about as long, rounded to what a person types.
-    pub(crate) fn loops(&self, length: Duration, placement: Placement) -> u32 {
-        let speed = match placement {
-            Placement::Free => self.free,
-            Placement::OneCpu => self.one_cpu,
-        };
-        round_loops(speed * length.as_secs_f64())
+    pub(crate) fn loops(&self, length: Duration) -> u32 {
+        round_loops(self.loops_per_second * length.as_secs_f64())
     }
 
-    /// Runs, and tells the CPU time that it took, user and system.
-    pub(crate) fn run(&self, loops: u32, placement: Placement) -> Result<Duration> {
+    /// Starts a run that goes on until it is dropped.
+    pub(crate) fn start(&self) -> Result<Running> {
+        let child = self.spawn(u32::MAX >> 1)?;
+        // perf forks the other half first.
+        self.interrupt.sleep(STARTING)?;
+        let tasks = tasks_of_group(child.pid().as_raw())?;
+        ensure!(tasks.len() == 2, "`perf bench sched pipe` has {} tasks instead of two", tasks.len());
+        Ok(Running { tasks, _child: child })
+    }
+
+    fn spawn(&self, loops: u32) -> Result<Child> {
         let mut command = Command::new(&self.perf);
         command.args(["bench", "sched", "pipe", "-l", &loops.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let before = time_of_children()?;
-        let mut child = Child::spawn(&mut command, (placement == Placement::OneCpu).then_some(self.cpu))
-            .map_err(|error| missing(&error))?;
+        Child::spawn(&mut command, Some(self.cpu)).map_err(|error| missing(&error))
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(&self, loops: u32) -> Result<()> {
+        let mut child = self.spawn(loops)?;
         match child.wait(LIMIT, &self.interrupt)? {
             Some(status) if status.success() => {}
             Some(status) => bail!("`perf bench sched pipe -l {loops}` failed: {status}"),
             None => bail!("`perf bench sched pipe -l {loops}` has not ended after {} s", LIMIT.as_secs()),
         }
-        Ok(time_of_children()?.saturating_sub(before))
+        Ok(())
     }
+}
+
+/// A load that goes on.
+pub(crate) struct Running {
+    /// Folders under `/proc`.
+    tasks: Vec<PathBuf>,
+    _child: Child,
+}
+
+/// What the two tasks have used so far.
+#[derive(Clone, Copy)]
+struct Used {
+    cpu_ns: u64,
+    switches: u64,
+}
+
+impl Running {
+    /// CPU time per context switch over the next while, in nanoseconds: the load's own work, the kernel's, and that of whatever
+    /// watches.
+    pub(crate) fn ns_per_switch(&self, window: Duration, interrupt: &Interrupt) -> Result<f64> {
+        let before = self.used()?;
+        interrupt.sleep(window)?;
+        let after = self.used()?;
+        let switches = after.switches - before.switches;
+        ensure!(switches > 1_000, "`perf bench sched pipe` switched only {switches} times in {window:?}");
+        Ok(per(after.cpu_ns - before.cpu_ns, switches))
+    }
+
+    fn used(&self) -> Result<Used> {
+        let mut sum = Used { cpu_ns: 0, switches: 0 };
+        for task in &self.tasks {
+            let read = |file| fs::read_to_string(task.join(file)).context("`perf bench sched pipe` has ended");
+            sum.cpu_ns += read("schedstat")?.split(' ').next().unwrap_or_default().parse::<u64>()?;
+            sum.switches += switches(&read("status")?);
+        }
+        Ok(sum)
+    }
+}
+
+/// Both kinds of switches in a task's `status`.
+fn switches(status: &str) -> u64 {
+    let kinds = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+    kinds.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
+}
+
+/// All processes of a process group.
+fn tasks_of_group(group: i32) -> Result<Vec<PathBuf>> {
+    let mut tasks = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        if group_of(&path) == Some(group) {
+            tasks.push(path);
+        }
+    }
+    Ok(tasks)
+}
+
+/// Field 5 of `stat`; the command's name before it may contain anything. `None` for what is no process, or gone.
+fn group_of(process: &Path) -> Option<i32> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()
 }
 
 fn missing(error: &io::Error) -> anyhow::Error {
@@ -111,13 +156,6 @@ fn missing(error: &io::Error) -> anyhow::Error {
     }
 }
 
-/// CPU time of all children that have ended, and of theirs.
-fn time_of_children() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let time = |value: TimeVal| u64::try_from(value.num_microseconds()).map(Duration::from_micros);
-    Ok(time(usage.user_time()).context("user time")? + time(usage.system_time()).context("system time")?)
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a range that fits")]
 fn round_loops(wanted: f64) -> u32 {
     const STEP: f64 = 10_000.0;
@@ -126,7 +164,7 @@ fn round_loops(wanted: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{missing, round_loops};
+    use super::{missing, round_loops, switches};
     use std::io;
 
     #[test]
@@ -134,6 +172,11 @@ mod tests {
         assert_eq!(round_loops(678_901.0), 680_000);
         assert_eq!(round_loops(3.0), 10_000);
         assert_eq!(round_loops(f64::INFINITY), 100_000_000);
+    }
+
+    #[test]
+    fn both_kinds_of_switches_count() {
+        assert_eq!(switches("Pid:\t1\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n"), 42);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{ledger, task::Task};
 /// `ctx` is a `struct bpf_iter__task`: the pointer to the iterator's state, then the task (null at the end).
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
-fn seed_ledgers(ctx: *mut c_void) -> i32 {
+extern "C" fn seed_ledgers(ctx: *mut c_void) -> i32 {
     // SAFETY: the verifier knows the layout of the context and the type of what it holds.
     let task = unsafe { *ctx.byte_add(8).cast::<*const u8>() };
     if !task.is_null() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cost::{self, ProgramCost, Round, SetCost};
 use crate::{
-    pipe::{Pipe, Placement},
+    pipe::Pipe,
     program::{self, Program, Runs},
     reference::{CLASSIC, EMPTY, Reference},
     spread::Spread,
@@ -34,7 +34,7 @@ pub(super) struct SwitchCost {
 /// Measures each set of programs once in each round.
 pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, options: &Options, rounds: u32) -> Result<SwitchCost> {
     let _statistics = program::switch_on()?;
-    let loops = pipe.loops(LENGTH, Placement::OneCpu);
+    let loops = pipe.loops(LENGTH);
     let (mut empty, mut uidmeter, mut classic) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let attached = reference.attach(EMPTY)?;
@@ -63,7 +63,7 @@ pub(super) fn measure(pipe: &Pipe, reference: &mut Reference, options: &Options,
 fn observe(programs: &[Program], pipe: &Pipe, loops: u32) -> Result<Round> {
     let all = || programs.iter().map(|(_, fd)| Runs::of(fd)).collect::<Result<Vec<_>>>();
     let before = all()?;
-    pipe.run(loops, Placement::OneCpu)?;
+    pipe.run(loops)?;
     let differences = all()?.into_iter().zip(before).map(|(after, before)| after - before);
     let round: Round = programs.iter().map(|(name, _)| *name).zip(differences).collect();
     ensure!(
