@@ -39,14 +39,17 @@ pub(crate) fn run(observe: &Observe, options: &TopOptions) -> Result<(), Failure
     let clear = out.is_terminal();
     let (mut before, mut after) = (Snapshot::default(), Snapshot::default());
     source.read(&mut before);
-    // Asked now, names are there by the time of the first table.
-    users.names(before.users(), Instant::now());
     let mut shown = 0;
     while options.tables == 0 || shown < options.tables {
         if pause(options.interval, &stop) {
             break;
         }
         source.read(&mut after);
+        users.names(after.users(), Instant::now());
+        let patience = Instant::now() + NAP;
+        while users.is_waiting() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
         let names = users.names(after.users(), Instant::now());
         let view = View { names, ..View::default() };
         let usage = usage(&before, &after).unwrap_or_default();

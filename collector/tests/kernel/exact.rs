@@ -4,13 +4,18 @@ use std::{thread, time::Duration};
 
 use collector::{
     snapshot::{Counters, Owner},
-    source::{Source as _, ebpf::EbpfSource},
+    source::{
+        Source as _,
+        ebpf::{EbpfSource, Options},
+    },
+    units::Nanos,
 };
 
 use crate::{
     Outcome,
     oracle::{Cgroup, TaskBooks, host_cpu_ns},
-    user::{Load, counters, load, read},
+    refusal::doctored_btf,
+    user::{Load, counters, load, options, read},
 };
 
 /// Runs a load that ends by itself; compares the CPU time of its users, `uid` and `others`, with that of its cgroup.
@@ -230,6 +235,36 @@ pub(crate) fn whole_host() -> Outcome {
     let kernel_threads = read(&mut source).row(Owner::Kernel).map_or(0, |row| row.counters.cpu.0);
     if kernel_threads == 0 {
         return Err("kernel threads were charged nothing".into());
+    }
+    healthy(&mut source)
+}
+
+/// Tasks that got no ledger at fork, as when the kernel has no memory for one, get it later and are charged from their birth.
+pub(crate) fn late_ledger() -> Outcome {
+    let uid = 20_900;
+    // Without the probe that opens ledgers at fork, every new task is in this case.
+    let btf = doctored_btf("btf_trace_task_newtask", "btf_trace_task_nowhere")?;
+    let mut source = EbpfSource::load(&Options { btf: btf.path().into(), ..options() })?;
+    let cgroup = Cgroup::new()?;
+    let mut late = Load::prepare(uid, &cgroup, &["spin", "200"])?;
+    late.go()?;
+    late.await_line("done")?;
+    if counters(&mut source, uid) != Counters::default() || read(&mut source).unattributed.no_ledger == 0 {
+        return Err("a task without a ledger was charged, or not missed".into());
+    }
+    source.maintain();
+    // The end of the load is its next switch-out.
+    let books = TaskBooks::of_process(late.pid())?;
+    let before_end = cgroup.settled_cpu_ns()?;
+    late.end()?;
+    cgroup.settled_cpu_ns()?;
+    let ours = counters(&mut source, uid);
+    if ours.cpu.0 < before_end || ours.latency.count() <= books.timeslices || ours.minor_faults < books.minor_faults {
+        return Err(format!("charged {ours:?}, the kernel says {before_end} ns and {books:?} before its end").into());
+    }
+    let longest = ours.latency.quantile(1.0).unwrap_or_default();
+    if longest > ours.wait.max(Nanos(1_000)) {
+        return Err(format!("one wait of {longest:?} among waits of {:?} in all", ours.wait).into());
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("faults_and_switches_are_those_of_getrusage", exact::faults_and_switches),
         ("user_and_system_time_add_up_and_follow_the_load", exact::modes),
         ("the_whole_host_adds_up_and_the_idle_task_is_nobody", exact::whole_host),
+        ("a_task_whose_ledger_came_late_is_charged_from_its_birth", exact::late_ledger),
         ("a_hog_that_never_sleeps_shows_within_two_ticks", resolution::hog),
         ("a_burst_is_visible_in_the_tick_that_contains_it", resolution::burst),
         ("ten_thousand_users_in_256_slots_lose_nothing", overflow::ten_thousand_users),

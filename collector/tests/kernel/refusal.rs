@@ -4,7 +4,8 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    process::Command,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::NamedTempFile;
@@ -12,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::{
     Outcome,
     daemon::{nothing_left, our_programs},
-    support::binary,
+    support::{binary, end_of},
 };
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -20,7 +21,13 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Runs the daemon, which must refuse with `code` and one line that contains all of `words`.
 fn refused(command: &mut Command, code: i32, words: &[&str]) -> Outcome {
     let before = our_programs();
-    let output = command.output()?;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if end_of(&mut child, Duration::from_mins(1))?.is_none() {
+        child.kill()?;
+        child.wait()?;
+        return Err("it was not refused: it ran".into());
+    }
+    let output = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() != Some(code) || said.lines().count() != 1 || !output.stdout.is_empty() {
         return Err(format!("{}, not {code} and one line: {said}", output.status).into());

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -55,8 +55,11 @@ impl Daemon {
     pub(crate) fn end(mut self, signal: Signal) -> Result<Duration, Box<dyn Error>> {
         let started = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
-        let status = self.child.wait()?;
-        if status.success() { Ok(started.elapsed()) } else { Err(format!("ended with {status}").into()) }
+        match end_of(&mut self.child, Duration::from_secs(10))? {
+            Some(status) if status.success() => Ok(started.elapsed()),
+            Some(status) => Err(format!("ended with {status}").into()),
+            None => Err(format!("has not ended 10 s after {signal}").into()),
+        }
     }
 }
 
@@ -65,6 +68,18 @@ impl Drop for Daemon {
         // Both fail if it has ended, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// How `child` ended, if it did so in time.
+pub(crate) fn end_of(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let ended = child.try_wait()?;
+        if ended.is_some() || Instant::now() > deadline {
+            return Ok(ended);
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
