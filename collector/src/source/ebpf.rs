@@ -10,12 +10,13 @@ mod load;
 mod mode_split;
 mod offsets;
 mod preflight;
+mod programs;
 
 use std::{os::fd::OwnedFd, path::Path};
 
 use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner};
 
-use self::{banks::Banks, mode_split::ModeSplit};
+use self::{banks::Banks, mode_split::ModeSplit, programs::Attached};
 pub use self::{
     load::{LoadError, Options},
     preflight::{Check, Finding, Lacking, check_host},
@@ -29,7 +30,7 @@ use crate::{
 /// The running kernel.
 pub struct EbpfSource {
     banks: Banks,
-    kernel: load::Attached,
+    kernel: Attached,
     /// Owners by slot as of the last reading, and the order in which their rows are reported.
     owners: Vec<u64>,
     order: Vec<(Uid, u32)>,
