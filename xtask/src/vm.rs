@@ -40,13 +40,13 @@ pub(crate) struct Arguments {
     /// Only the tests whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Machines to run at once.
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    /// Machines to run at once; each keeps one CPU busy.
+    #[arg(long, default_value_t = one_per_cpu(), value_name = "COUNT")]
     jobs: usize,
 }
 
 /// A machine boots in 5 s; the suite inside runs at a fraction of the host's speed.
-const TIME_LIMIT_SECONDS: u64 = 480;
+const TIME_LIMIT_SECONDS: u64 = 600;
 
 /// The command: boots what was asked for; `false` if a kernel failed.
 pub(crate) fn command(project: &Project, arguments: &Arguments) -> Result<bool> {
@@ -57,8 +57,12 @@ pub(crate) fn command(project: &Project, arguments: &Arguments) -> Result<bool> 
 
 /// Every kernel, with the limits that the command has by default.
 pub(crate) fn run_all(project: &Project) -> Result<Counts> {
-    let arguments = Arguments { time_limit: TIME_LIMIT_SECONDS, jobs: 1, ..Arguments::default() };
+    let arguments = Arguments { time_limit: TIME_LIMIT_SECONDS, jobs: one_per_cpu(), ..Arguments::default() };
     run(project, &arguments)
+}
+
+fn one_per_cpu() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn run(project: &Project, arguments: &Arguments) -> Result<Counts> {
