@@ -45,12 +45,7 @@ pub(crate) fn run(observe: &Observe, options: &TopOptions) -> Result<(), Failure
             break;
         }
         source.read(&mut after);
-        users.names(after.users(), Instant::now());
-        let patience = Instant::now() + NAP;
-        while users.is_waiting() && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let names = users.names(after.users(), Instant::now());
+        let names = users.names_within(after.users(), Instant::now(), NAP);
         let view = View { names, ..View::default() };
         let usage = usage(&before, &after).unwrap_or_default();
         let text = table(&view, usage.rows, options.users);

@@ -88,6 +88,15 @@ impl Users {
         Names(self.names.load_full())
     }
 
+    /// Like [`Users::names`], but first gives answers that are under way some time to come in.
+    pub fn names_within(&mut self, uids: impl Iterator<Item = Uid>, now: Instant, patience: Duration) -> Names {
+        self.names(uids, now);
+        while self.is_waiting() && now.elapsed() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Names(self.names.load_full())
+    }
+
     /// Whether an answer is still awaited.
     pub fn is_waiting(&self) -> bool {
         !self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()

@@ -26,7 +26,7 @@ const PROFILE: &str = "bpf";
 /// What goes into the kernel programs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
-    /// With aya-log, which costs 116 ns an event: for debugging only.
+    /// With aya-log, which slows down every event: for debugging only.
     pub(crate) debug_log: bool,
 }
 

@@ -42,7 +42,7 @@ enum Verb {
     },
     /// Build the kernel programs into target/bpf/.
     BuildEbpf {
-        /// Build with logging from the kernel programs (116 ns an event: for debugging only).
+        /// Build with logging from the kernel programs (it slows down every event: for debugging only).
         #[arg(long)]
         debug_log: bool,
     },

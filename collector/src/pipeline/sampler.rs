@@ -22,7 +22,7 @@ use crate::{
     rates::{Usage, usage},
     snapshot::Snapshot,
     source::Source,
-    users::{Names, Users},
+    users::Users,
     view::{Published, View},
 };
 
@@ -136,7 +136,12 @@ impl State {
                     maintained = Instant::now();
                 }
                 // The cadence stays; ticks that were missed altogether are not made up for.
-                due = (due + self.interval).max(Instant::now());
+                due += self.interval;
+                let now = Instant::now();
+                if due < now {
+                    // Not at once: rates over hardly any time would be noise.
+                    due = now + self.interval;
+                }
                 continue;
             }
             match inbox.recv_timeout(wait) {
@@ -175,7 +180,7 @@ impl State {
         let usage = usage(&self.at_last_tick, &snapshot).unwrap_or_default();
         let last = self.published.load();
         let probes = if self.generation == 0 { self.source.probes().into() } else { Arc::clone(&last.probes) };
-        let names = self.names(&snapshot, started);
+        let names = self.users.names(snapshot.users(), started);
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
         drop(last);
@@ -186,12 +191,7 @@ impl State {
 
     fn reading_for_scrape(&mut self) -> Arc<View> {
         let snapshot = self.read();
-        let now = Instant::now();
-        let mut names = self.names(&snapshot, now);
-        while self.users.is_waiting() && now.elapsed() < NAMES {
-            thread::sleep(Duration::from_millis(1));
-            names = self.names(&snapshot, now);
-        }
+        let names = self.users.names_within(snapshot.users(), Instant::now(), NAMES);
         let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
@@ -202,10 +202,6 @@ impl State {
         let mut snapshot = self.spare.take().unwrap_or_default();
         self.source.read(&mut snapshot);
         Arc::new(snapshot)
-    }
-
-    fn names(&mut self, snapshot: &Snapshot, now: Instant) -> Names {
-        self.users.names(snapshot.users(), now)
     }
 
     fn publish(&mut self, view: View) -> Arc<View> {
