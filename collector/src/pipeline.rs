@@ -58,6 +58,8 @@ pub fn load_source(observe: &Observe) -> Result<EbpfSource, LoadError> {
         max_users: observe.max_users,
         kernel_memory: observe.kernel_memory,
         tick: observe.sample_interval,
+        walk: std::time::Duration::from_secs(10),
+        without: Vec::new(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt};
 
 use crate::{
     snapshot::Snapshot,
-    units::{Bytes, Nanos},
+    units::{Bytes, Nanos, Uid},
 };
 
 /// Something that yields snapshots. Its counters never go down during its life.
@@ -25,6 +25,69 @@ pub trait Source: Send {
 
     /// Most users that can have a row of their own.
     fn user_slots(&self) -> u32;
+
+    /// What is counted here at present.
+    fn kept(&self) -> Kept;
+
+    /// Drops what `uid` ever did. Only for a user who is gone; comes he back, his counters begin at zero.
+    fn forget(&mut self, uid: Uid);
+}
+
+/// A subject that not every kernel or configuration counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Subject {
+    /// [`crate::snapshot::Io`].
+    Io,
+    /// [`crate::snapshot::Delays`]: the kernel can be told to time them, and is.
+    Delays,
+    /// [`crate::snapshot::Counters::outside`].
+    Outside,
+    /// Reclaim in [`crate::snapshot::Events`].
+    Reclaim,
+    /// Stalls in [`crate::snapshot::Events`].
+    MemoryStalls,
+    /// Forks and starts of threads in [`crate::snapshot::Events`].
+    Starts,
+    /// Executions in [`crate::snapshot::Events`].
+    Execs,
+    /// Ends and OOM kills in [`crate::snapshot::Events`].
+    Exits,
+    /// [`crate::snapshot::Census`], but for memory.
+    Census,
+    /// Memory in [`crate::snapshot::Census`].
+    Memory,
+}
+
+/// A set of subjects. What is not in it is left out rather than told as zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept(u32);
+
+impl Kept {
+    /// Every subject.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Whether `subject` is counted.
+    pub fn has(self, subject: Subject) -> bool {
+        self.0 >> subject as u8 & 1 == 1
+    }
+}
+
+impl FromIterator<Subject> for Kept {
+    fn from_iter<T: IntoIterator<Item = Subject>>(subjects: T) -> Self {
+        Self(subjects.into_iter().fold(0, |set, subject| set | 1 << subject as u8))
+    }
+}
+
+/// Probes that can be left out together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeGroup {
+    /// Reclaim of memory.
+    Reclaim,
+    /// Executions. (Forks and exits cost nothing extra: their hooks are needed anyway.)
+    Lifecycle,
+    /// Stalls on memory.
+    MemoryStalls,
 }
 
 /// One kernel program and how it fares.
@@ -49,6 +112,8 @@ pub enum ProbeState {
     Active,
     /// Could not be attached; the others go on without it.
     Failed(Cow<'static, str>),
+    /// Left out as configured.
+    Off,
 }
 
 impl ProbeState {
@@ -63,6 +128,7 @@ impl fmt::Display for ProbeState {
         match self {
             Self::Active => f.write_str("active"),
             Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Off => f.write_str("off"),
         }
     }
 }
