@@ -20,6 +20,7 @@ fn help_pages_are_as_they_were_read() -> Outcome {
     for (arguments, file) in [
         (&[][..], "help.txt"),
         (&["run"], "help-run.txt"),
+        (&["check-config"], "help-check-config.txt"),
         (&["top"], "help-top.txt"),
         (&["doctor"], "help-doctor.txt"),
     ] {

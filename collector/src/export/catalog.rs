@@ -138,6 +138,20 @@ pub const BUILD_INFO: Family = Family::gauge(
     "Always 1; the labels tell which version is running.",
     Samples::Process { labels: &["version"] },
 );
+/// Whether the last reload went well.
+pub const CONFIG_RELOAD: Family = Family::gauge(
+    "uidmeter_config_last_reload_successful",
+    Unit::Things,
+    "Whether the configuration could be used when it was last read (1) or had mistakes and changed nothing (0).",
+    Samples::Process { labels: &[] },
+);
+/// When that was.
+pub const CONFIG_RELOAD_TIME: Family = Family::gauge(
+    "uidmeter_config_last_reload_success_timestamp_seconds",
+    Unit::Seconds,
+    "When the configuration in force was read, in seconds since 1970.",
+    Samples::Process { labels: &[] },
+);
 /// Time that a tick takes.
 pub const TICK_DURATION: Family = Family::histogram(
     "uidmeter_tick_duration_seconds",
@@ -292,6 +306,8 @@ pub static FAMILIES: &[Family] = &[
         Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.kernel_memory.0)) },
     ),
     BUILD_INFO,
+    CONFIG_RELOAD_TIME,
+    CONFIG_RELOAD,
     HTTP_REQUESTS,
     SCRAPE_DURATION,
     TICK_DURATION,

@@ -17,6 +17,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
     rates::{Usage, usage},
@@ -47,6 +48,7 @@ pub struct Sampler {
 #[derive(Debug)]
 enum Message {
     Fresh(Request),
+    Settings,
     Stop,
 }
 
@@ -55,7 +57,12 @@ impl Sampler {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(source: Box<dyn Source>, users: Users, own: Arc<OwnMetrics>, interval: Duration) -> io::Result<Self> {
+    pub fn start(
+        source: Box<dyn Source>,
+        users: Users,
+        own: Arc<OwnMetrics>,
+        settings: Arc<Settings>,
+    ) -> io::Result<Self> {
         let (requests, inbox) = channel();
         let published = Arc::new(Published::default());
         let mut state = State {
@@ -67,7 +74,7 @@ impl Sampler {
             at_last_tick: Arc::default(),
             spare: None,
             generation: 0,
-            interval,
+            settings,
         };
         state.tick(false);
         let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
@@ -92,6 +99,14 @@ impl Sampler {
 pub struct Gatherer {
     requests: Sender<Message>,
     published: Arc<Published>,
+}
+
+impl Gatherer {
+    /// Tells the sampler that the settings have changed.
+    pub fn settings_changed(&self) {
+        // Fails only if the sampler has ended, and then nothing is to be done.
+        let _ = self.requests.send(Message::Settings);
+    }
 }
 
 impl Gather for Gatherer {
@@ -119,28 +134,29 @@ struct State {
     spare: Option<Snapshot>,
     generation: u64,
     user_slots: u32,
-    interval: Duration,
+    settings: Arc<Settings>,
 }
 
 impl State {
     fn run(&mut self, inbox: &Receiver<Message>) {
-        let mut due = Instant::now() + self.interval;
+        let mut due = Instant::now() + self.interval();
         let mut maintained = Instant::now();
         loop {
             // A tick that is due comes first: scrapes, however many, do not put it off.
             let wait = due.saturating_duration_since(Instant::now());
             if wait.is_zero() {
-                self.tick(due.elapsed() > self.interval / 2);
+                let interval = self.interval();
+                self.tick(due.elapsed() > interval / 2);
                 if maintained.elapsed() >= MAINTENANCE {
                     self.source.maintain();
                     maintained = Instant::now();
                 }
                 // The cadence stays; ticks that were missed altogether are not made up for.
-                due += self.interval;
+                due += interval;
                 let now = Instant::now();
                 if due < now {
                     // Not at once: rates over hardly any time would be noise.
-                    due = now + self.interval;
+                    due = now + interval;
                 }
                 continue;
             }
@@ -150,10 +166,16 @@ impl State {
                         return;
                     }
                 }
+                // What was due after a long interval is due after the new one now.
+                Ok(Message::Settings) => due = due.min(Instant::now() + self.interval()),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    fn interval(&self) -> Duration {
+        self.settings.load().observe.sample_interval
     }
 
     /// Takes one reading for everybody who has asked by now.
@@ -163,6 +185,7 @@ impl State {
         for message in inbox.try_iter() {
             match message {
                 Message::Fresh(request) => requests.push(request),
+                Message::Settings => {}
                 Message::Stop => flow = ControlFlow::Break(()),
             }
         }
@@ -213,4 +236,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
