@@ -244,6 +244,6 @@ fn size(size: Bytes) -> String {
 }
 
 fn in_units(amount: u128, units: &[(&str, u128)], smallest: &str) -> String {
-    let fitting = units.iter().find(|(_, unit)| amount > 0 && amount % unit == 0);
+    let fitting = units.iter().find(|(_, unit)| amount > 0 && amount.is_multiple_of(*unit));
     fitting.map_or_else(|| format!("{amount}{smallest}"), |(name, unit)| format!("{}{name}", amount / unit))
 }

@@ -160,7 +160,7 @@ mod tests {
     fn a_name_stands_for_its_addresses_and_a_path_for_none() -> std::io::Result<()> {
         let resolve = |text: &str| text.parse::<ListenAddress>().map_or(Ok(Vec::new()), |address| address.resolve());
         assert!(resolve("localhost:7")?.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
-        assert_eq!(resolve("localhost:7")?.is_empty(), false);
+        assert!(!resolve("localhost:7")?.is_empty());
         assert_eq!(resolve("unix:/run/x")?, []);
         Ok(())
     }

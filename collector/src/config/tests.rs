@@ -192,7 +192,7 @@ fn hostile_names_and_values_are_shown_short_and_harmless() -> Outcome {
 
 #[test]
 fn a_thousand_mistakes_are_not_all_told() -> Outcome {
-    let file: String = (0..1000).map(|i| format!("zebra{i} = 1\n")).collect();
+    let file = (0..1000).map(|i| format!("zebra{i} = 1")).collect::<Vec<_>>().join("\n");
     let found = mistakes(&file, &[])?;
     assert_eq!(
         (found.len(), found.last().map(String::as_str)),
@@ -209,8 +209,12 @@ fn the_sample_sets_nothing_and_its_settings_are_the_defaults() -> Outcome {
     assert!(loaded.origins.iter().all(|origin| *origin == Origin::Default));
     let is_setting =
         |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
-    let active: String =
-        sample().lines().map(|line| format!("{}\n", if is_setting(line) { &line[1..] } else { line })).collect();
+    let sample = sample();
+    let active: Vec<_> = sample.lines().map(|line| if is_setting(line) { &line[1..] } else { line }).collect();
+    let active = active.join(
+        "
+",
+    );
     let loaded = load(active.as_bytes(), &[])?.map_err(|problems| problems.join("\n"))?;
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.origins.iter().all(|origin| matches!(origin, Origin::File { .. })));
@@ -340,14 +344,14 @@ fn every_setting_has_a_field_of_its_own() -> Outcome {
 /// A configuration with any value that a setting can have.
 fn any_value(kind: Kind, chosen: u64) -> String {
     let time = |least: Duration, most: Duration| {
-        let span = u64::try_from((most - least).as_nanos()).unwrap_or(u64::MAX);
+        let span = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX);
         format!("{}ns", u64::try_from(least.as_nanos()).unwrap_or(0) + chosen % (span + 1))
     };
     match kind {
         Kind::Time { least, most, .. } | Kind::TimeOrNever { least, most, .. } => time(least, most),
         Kind::Number { least, most, .. } => (u64::from(least) + chosen % (u64::from(most - least) + 1)).to_string(),
         Kind::Size { least, most, .. } => format!("{}B", least.0 + chosen % (most.0 - least.0 + 1)),
-        Kind::Switch { .. } => (chosen % 2 == 0).to_string(),
+        Kind::Switch { .. } => chosen.is_multiple_of(2).to_string(),
         Kind::File { .. } | Kind::OptionalFile { .. } | Kind::UrlPath { .. } => format!("/{chosen}"),
         Kind::Addresses { .. } => format!("127.0.0.1:{}", chosen % 65536),
     }

@@ -92,10 +92,9 @@ impl Reloader {
         self.settings.store(merged);
         self.sampler.settings_changed();
         self.own.config_reload(true, SystemTime::now());
-        match &loaded.file {
-            Some(path) => tracing::info!("read the configuration from {} again", path.display()),
-            None => tracing::info!("there is no configuration file; flags and defaults are in force"),
-        }
+        let file = loaded.file.map(|path| path.display().to_string());
+        let file = file.as_deref().unwrap_or("nowhere: there is no file, so flags and defaults are in force");
+        tracing::info!("the configuration was read again from {file}");
     }
 }
 
