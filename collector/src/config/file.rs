@@ -54,8 +54,8 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
         return Err(not(format!("is longer than {MOST_BYTES} bytes, which no configuration is")));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let fine = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        not(format!("is not text in UTF-8: see line {}", fine.split(|byte| *byte == b'\n').count()))
+        let readable = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        not(format!("is not text in UTF-8: see line {}", readable.split(|byte| *byte == b'\n').count()))
     })
 }
 
