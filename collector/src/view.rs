@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
+    host::Host,
     rates::Usage,
     snapshot::{Counters, Owner, Snapshot},
     source::Probe,
@@ -23,6 +24,8 @@ pub struct View {
     pub usage: Arc<Usage>,
     /// Names of the users in `snapshot`.
     pub names: Names,
+    /// The whole host, at most a second before; empty if it is not wanted.
+    pub host: Arc<Host>,
     /// The kernel programs.
     pub probes: Arc<[Probe]>,
     /// Kernel memory held by maps and programs.

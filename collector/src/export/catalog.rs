@@ -7,6 +7,7 @@
 
 mod collector;
 mod cpu;
+mod host;
 mod memory;
 mod scheduler;
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The table.
-pub static GROUPS: &[Group] = &[cpu::GROUP, scheduler::GROUP, memory::GROUP, collector::GROUP];
+pub static GROUPS: &[Group] = &[cpu::GROUP, scheduler::GROUP, memory::GROUP, host::GROUP, collector::GROUP];
 
 /// All families, in the order of the page.
 pub fn families() -> impl Iterator<Item = &'static Family> {

@@ -2,6 +2,8 @@
 //!
 //! A tick publishes counters and rates; a scrape in between publishes newer counters beside the rates of the last tick.
 
+mod host;
+
 use std::{
     future::Future,
     io,
@@ -17,6 +19,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use self::host::{HostContext, MOST_AGE};
 use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
@@ -75,6 +78,7 @@ impl Sampler {
             spare: None,
             generation: 0,
             settings,
+            host: HostContext::default(),
         };
         state.tick(false);
         let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
@@ -135,6 +139,7 @@ struct State {
     generation: u64,
     user_slots: u32,
     settings: Arc<Settings>,
+    host: HostContext,
 }
 
 impl State {
@@ -207,7 +212,8 @@ impl State {
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
         drop(last);
-        self.publish(View { snapshot, usage: Arc::new(usage), names, probes, kernel_memory, ..View::default() });
+        let host = self.host.younger_than(MOST_AGE, self.settings.load().host, started);
+        self.publish(View { snapshot, usage: Arc::new(usage), names, host, probes, kernel_memory, ..View::default() });
         self.spare = Arc::try_unwrap(before).ok();
         self.own.tick(started.elapsed(), late);
     }
@@ -218,7 +224,8 @@ impl State {
         let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
-        self.publish(View { snapshot, usage, names, probes, kernel_memory, ..View::default() })
+        let host = self.host.younger_than(Duration::ZERO, self.settings.load().host, Instant::now());
+        self.publish(View { snapshot, usage, names, host, probes, kernel_memory, ..View::default() })
     }
 
     fn read(&mut self) -> Arc<Snapshot> {
