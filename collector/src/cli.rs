@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use collector::config::{ObserveFlags, ServeFlags};
+use collector::config::{ObserveFlags, RunFlags};
 
 use crate::failure;
 
@@ -17,13 +17,20 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Observe this host and serve its figures to Prometheus, until SIGTERM or SIGINT
+    /// Observe this host and serve its figures to Prometheus, until SIGTERM or SIGINT; SIGHUP reloads the configuration
     #[command(after_help = failure::EXIT_CODES)]
     Run {
         #[command(flatten)]
-        observe: ObserveFlags,
+        flags: RunFlags,
+    },
+    /// Tell everything that is wrong with the configuration, without starting anything
+    #[command(after_help = failure::EXIT_CODES)]
+    CheckConfig {
+        /// Print every value in force, and where it comes from
+        #[arg(long)]
+        effective: bool,
         #[command(flatten)]
-        serve: ServeFlags,
+        flags: RunFlags,
     },
     /// Show the users of this host by CPU, refreshed until interrupted
     #[command(after_help = failure::EXIT_CODES)]

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`catalog`] | the table of all metric families: name, kind, unit, help, labels, where the values come from |
-//! | [`classic`] | classic histogram buckets as sums of the native ones |
+//! | [`shape`] | the buckets of a histogram, native and classic |
 //! | [`number`] | integers and nanoseconds → decimal text, exactly |
 //! | [`text`] | the text format 0.0.4, by walking the catalogue over a view |
 //! | [`own`] | what the process counts about itself |
@@ -14,7 +14,7 @@
 
 pub mod catalog;
 
-pub mod classic;
+pub mod shape;
 
 pub mod number;
 

@@ -50,7 +50,7 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { code: USAGE, sentences: error.0 }
+        Self { code: USAGE, sentences: error.0.iter().map(ToString::to_string).collect() }
     }
 }
 
@@ -89,6 +89,8 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Load(error) => error.into(),
+            RunError::Config(error) => error.into(),
+            RunError::Unserved { .. } => Self::new(USAGE, error.to_string()),
             RunError::Listen { .. } => Self::new(LISTEN, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }

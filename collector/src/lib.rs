@@ -11,6 +11,8 @@ pub mod snapshot;
 
 pub mod source;
 
+pub mod host;
+
 pub mod users;
 
 pub mod rates;

@@ -1,5 +1,6 @@
 //! `uidmeter`: the command line. Parses, calls the library, and alone chooses exit codes.
 
+mod check_config;
 mod cli;
 mod doctor;
 mod failure;
@@ -9,7 +10,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 use collector::{
-    config::{Config, Observe},
+    config::{Loaded, Observe},
     pipeline,
 };
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Run { observe, serve } => pipeline::run(&Config::new(&observe, &serve)?)?,
+        Command::Run { flags } => pipeline::run(&Loaded::new(&flags)?)?,
+        Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Doctor { btf } => return doctor::run(&btf),
     }

@@ -1,18 +1,25 @@
-//! Puts the stages together and alone knows their cadence: socket, source, sampler, exporter, and an orderly end.
+//! Puts the stages together and alone knows their cadence: sockets, source, sampler, exporter, reloads,
+//! and an orderly end.
 
+mod listen;
+mod reload;
 mod sampler;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
+use std::{io, net::TcpListener, sync::Arc, time::SystemTime};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
-
-pub use self::sampler::Sampler;
+use self::reload::Reloader;
+pub use self::{
+    reload::{Settings, merge},
+    sampler::Sampler,
+};
 use crate::{
-    config::{Config, Observe},
+    config::{ConfigError, Loaded, Observe},
     export::{Exporter, OwnMetrics, http},
     source::{
         Source,
@@ -28,10 +35,19 @@ pub enum RunError {
     #[error("cannot listen on {address}: {source}; free the port, or choose another one with --web.listen-address")]
     Listen {
         /// As configured.
-        address: SocketAddr,
+        address: String,
         /// Why.
         source: io::Error,
     },
+    /// Something is asked for that this build does not have.
+    #[error("this uidmeter does not serve {what}; remove that setting")]
+    Unserved {
+        /// What.
+        what: &'static str,
+    },
+    /// An address must not be listened on.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The kernel programs cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -63,45 +79,63 @@ pub fn load_source(observe: &Observe) -> Result<EbpfSource, LoadError> {
     })
 }
 
-/// The daemon: serves figures until SIGTERM or SIGINT, then detaches everything.
+/// The daemon: serves figures until SIGTERM or SIGINT, then detaches everything. SIGHUP reads the configuration again.
 ///
 /// # Errors
 /// It could not start. Nothing stays attached.
-pub fn run(config: &Config) -> Result<(), RunError> {
+pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
-    // The socket comes first: a port that is taken is found out before anything is loaded.
-    let address = config.listen_address;
-    let listener = TcpListener::bind(address).map_err(|source| RunError::Listen { address, source })?;
+    let config = &loaded.config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("the runtime"))?;
+    // From here on a hangup waits for its turn instead of ending the process.
+    let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
+    // Sockets come first: a port that is taken is found out before anything is loaded.
+    let listeners = listen::bind(&config.web)?;
     let source = load_source(&config.observe)?;
     for probe in source.probes().iter().filter(|probe| !probe.state.is_active()) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }
     let own = Arc::new(OwnMetrics::new()?);
+    own.config_reload(true, SystemTime::now());
     let users = Users::from_system().map_err(system("the thread that looks up names"))?;
-    let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), config.observe.sample_interval)
+    let settings = Arc::new(Settings::new(config.clone()));
+    let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), Arc::clone(&settings))
         .map_err(system("the sampler's thread"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("the runtime"))?;
+    let reloader = Arc::new(Reloader::new(loaded.clone(), settings, sampler.gatherer(), Arc::clone(&own)));
     let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
-    let served = runtime.block_on(serve(listener, exporter));
+    let served = runtime.block_on(async {
+        tokio::spawn(reload::on_each(hangup, reloader));
+        serve(listeners, exporter).await
+    });
     // Dropped with its thread, the source detaches every program.
     sampler.stop();
+    // A reload whose file does not answer must not hold up the end.
+    runtime.shutdown_background();
     served.map_err(system("serving"))
 }
 
-async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> io::Result<()> {
+async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    tracing::info!("serving http://{address}/metrics");
-    http::serve(listener, exporter, async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    })
-    .await;
+    let (ending, end) = watch::channel(());
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tracing::info!("serving http://{address}/metrics");
+        let mut end = end.clone();
+        servers.spawn(http::serve(listener, Arc::clone(&exporter), async move {
+            // An error means that the sender is gone, which is the end, too.
+            let _ = end.changed().await;
+        }));
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    drop(ending);
+    servers.join_all().await;
     Ok(())
 }

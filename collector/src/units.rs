@@ -41,6 +41,10 @@ impl AddAssign for Nanos {
     }
 }
 
+/// A moment on the wall clock: nanoseconds since 1970-01-01 00:00 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub Nanos);
+
 /// An amount of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);

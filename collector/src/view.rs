@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
+    host::Host,
     rates::Usage,
-    snapshot::{Owner, Snapshot},
+    snapshot::{Counters, Owner, Snapshot},
     source::Probe,
-    units::{Bytes, Uid},
+    units::{Bytes, Uid, UnixTime},
     users::Names,
 };
 
@@ -23,6 +24,8 @@ pub struct View {
     pub usage: Arc<Usage>,
     /// Names of the users in `snapshot`.
     pub names: Names,
+    /// The whole host, at most a second before; empty if it is not wanted.
+    pub host: Arc<Host>,
     /// The kernel programs.
     pub probes: Arc<[Probe]>,
     /// Kernel memory held by maps and programs.
@@ -31,7 +34,23 @@ pub struct View {
     pub user_slots: u32,
 }
 
+/// What a view knows of one owner. `None` means that it is not known, or that this kernel does not keep it.
+#[derive(Clone, Copy, Debug)]
+pub struct RowView<'a> {
+    /// Whose.
+    pub owner: Owner,
+    /// What the owner's tasks have done.
+    pub counters: &'a Counters,
+    /// When the counters began at zero.
+    pub since: Option<UnixTime>,
+}
+
 impl View {
+    /// One row per owner, in the order of [`Owner`].
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = RowView<'_>> {
+        self.snapshot.rows.iter().map(|row| RowView { owner: row.owner, counters: &row.counters, since: None })
+    }
+
     /// Value of the `uid` label. Pseudo-users have a word where users have a number.
     pub fn uid_label(owner: Owner) -> String {
         match owner {

@@ -5,6 +5,7 @@
 mod apt;
 mod bench;
 mod daemon;
+mod docs;
 mod ebpf;
 mod linker;
 mod lint;
@@ -54,6 +55,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Write the documents that are generated from tables in code.
+    Docs,
     /// Check format, clippy (host and BPF), the direction of imports and the size of files.
     Lint,
     /// Run tests by tier; without an argument, lint and every tier.
@@ -88,6 +91,7 @@ fn perform(project: &Project, verb: Verb) -> Result<bool> {
         Verb::BuildEbpf { debug_log } => ebpf::build(project, ebpf::Options { debug_log }).map(|()| true),
         Verb::Build => daemon::build(project).map(|()| true),
         Verb::Run { arguments } => daemon::run(project, &arguments).map(|()| true),
+        Verb::Docs => docs::command(project).map(|()| true),
         Verb::Lint => lint::command(project),
         Verb::Test { tiers } => Ok(test::command(project, &tiers)),
         Verb::VmTest(arguments) => vm::command(project, &arguments),

@@ -1,14 +1,43 @@
-//! Every metric family that uidmeter exports, as data. Encoders and documentation walk this table; nobody else spells
-//! a metric's name. The order of the table is the order of the page.
+//! Every metric family that uidmeter exports, as data. Encoders, filters, documentation and checks walk this table;
+//! nobody else spells a metric's name. The order of the table is the order of the page.
 //!
-//! A family says where its values come from: a user's row, the view as a whole, or the process itself, whose values
-//! [`super::own`] keeps in a `prometheus` registry under the names given here.
+//! Families stand in groups, one file each. A family says where its values come from: a user's row, the view as a
+//! whole, or the process itself, whose values [`super::own`] keeps in a `prometheus` registry under the names given
+//! here. What a row or view does not know has no sample, and a family without samples is not on the page.
 
-use crate::{
-    snapshot::{Counters, Latency},
-    units::Nanos,
-    view::View,
+mod collector;
+mod cpu;
+mod host;
+mod memory;
+mod scheduler;
+
+pub use self::collector::{
+    BUILD_INFO, CONFIG_RELOAD, CONFIG_RELOAD_TIME, HTTP_REQUESTS, SCRAPE_DURATION, TICK_DURATION, TICKS_LATE,
 };
+use super::shape::Shape;
+use crate::{
+    units::Nanos,
+    view::{RowView, View},
+};
+
+/// The table.
+pub static GROUPS: &[Group] = &[cpu::GROUP, scheduler::GROUP, memory::GROUP, host::GROUP, collector::GROUP];
+
+/// All families, in the order of the page.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    GROUPS.iter().flat_map(|group| group.families)
+}
+
+/// Families that belong together: what `collect[]=NAME` asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// One lower-case word.
+    pub name: &'static str,
+    /// What the families tell.
+    pub help: &'static str,
+    /// In the order of the page.
+    pub families: &'static [Family],
+}
 
 /// A metric family.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +48,10 @@ pub struct Family {
     pub kind: Kind,
     /// What its numbers are counted in.
     pub unit: Unit,
-    /// One line for people, without backslashes.
+    /// One line for people, without backslashes and double quotes: no format has to escape it.
     pub help: &'static str,
+    /// What counts it, for people.
+    pub source: &'static str,
     /// Where its samples come from.
     pub samples: Samples,
 }
@@ -54,23 +85,51 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
+    /// CPUs' worth.
+    Cores,
+    /// Parts of one.
+    Ratio,
     /// Things counted: the name says which.
     Things,
 }
 
+impl Unit {
+    /// The word that ends a name, and follows `# UNIT`. Things have none.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Seconds => Some("seconds"),
+            Self::Bytes => Some("bytes"),
+            Self::Cores => Some("cores"),
+            Self::Ratio => Some("ratio"),
+            Self::Things => None,
+        }
+    }
+}
+
 /// A number before it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
     /// A number of things or bytes.
     Count(u64),
-    /// A time, to be written in seconds.
+    /// A time, to be written in seconds. Whole microseconds of the kernel are exact here too.
     Time(Nanos),
+    /// What is no whole number of anything: cores, parts of one.
+    Ratio(f64),
 }
 
-/// Takes one number out of a row.
-pub type Extract = fn(&Counters) -> Value;
+/// Takes one number out of a row, if the row has it.
+pub type Extract = fn(&RowView<'_>) -> Option<Value>;
 /// Receives a sample: values of the family's labels, in their order, and the number.
 pub type Emit<'a> = dyn FnMut(&[&str], Value) + 'a;
+
+/// A histogram before it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// Observations in each bucket of the shape, not cumulated.
+    pub buckets: &'a [u64],
+    /// The sum of all observations.
+    pub sum: Value,
+}
 
 /// Where samples come from.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +144,11 @@ pub enum Samples {
         parts: &'static [(&'static str, Extract)],
     },
     /// A histogram from each row.
-    RowLatency {
-        /// The native buckets.
-        buckets: fn(&Counters) -> &Latency,
-        /// The sum of all observations.
-        sum: fn(&Counters) -> Nanos,
+    RowHistogram {
+        /// Its buckets.
+        shape: &'static Shape,
+        /// Takes the observations out of a row, if the row has them.
+        observed: for<'a> fn(&RowView<'a>) -> Option<Observed<'a>>,
     },
     /// From the view as a whole.
     View {
@@ -112,191 +171,26 @@ impl Family {
     /// Names of the labels, but for a histogram's `le`.
     pub fn labels(&self) -> Vec<&'static str> {
         match self.samples {
-            Samples::Row(_) | Samples::RowLatency { .. } => ROW_LABELS.to_vec(),
+            Samples::Row(_) | Samples::RowHistogram { .. } => ROW_LABELS.to_vec(),
             Samples::RowBy { label, .. } => [ROW_LABELS.as_slice(), &[label]].concat(),
             Samples::View { labels, .. } | Samples::Process { labels } => labels.to_vec(),
         }
     }
 
-    const fn counter(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
-        Self { name, kind: Kind::Counter, unit, help, samples }
+    /// Whether a sample of this family began at zero when its owner's row did: [`RowView::since`] then says when.
+    pub fn began_with_its_row(&self) -> bool {
+        let of_row = matches!(self.samples, Samples::Row(_) | Samples::RowBy { .. } | Samples::RowHistogram { .. });
+        of_row && self.kind != Kind::Gauge
     }
 
-    const fn gauge(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
-        Self { name, kind: Kind::Gauge, unit, help, samples }
-    }
-
-    const fn histogram(name: &'static str, unit: Unit, help: &'static str, samples: Samples) -> Self {
-        Self { name, kind: Kind::Histogram, unit, help, samples }
+    /// The name without what the kind adds: a counter's `_total`.
+    pub fn stem(&self) -> &'static str {
+        match self.kind {
+            Kind::Counter => self.name.strip_suffix("_total").unwrap_or(self.name),
+            Kind::Gauge | Kind::Histogram => self.name,
+        }
     }
 }
-
-/// The running version.
-pub const BUILD_INFO: Family = Family::gauge(
-    "uidmeter_build_info",
-    Unit::Things,
-    "Always 1; the labels tell which version is running.",
-    Samples::Process { labels: &["version"] },
-);
-/// Time that a tick takes.
-pub const TICK_DURATION: Family = Family::histogram(
-    "uidmeter_tick_duration_seconds",
-    Unit::Seconds,
-    "Time that one tick of the sampler took: reading all counters and publishing them.",
-    Samples::Process { labels: &[] },
-);
-/// Ticks that came late.
-pub const TICKS_LATE: Family = Family::counter(
-    "uidmeter_ticks_late_total",
-    Unit::Things,
-    "Ticks of the sampler that began late, so that their interval was longer than configured.",
-    Samples::Process { labels: &[] },
-);
-/// Time that a scrape takes.
-pub const SCRAPE_DURATION: Family = Family::histogram(
-    "uidmeter_scrape_duration_seconds",
-    Unit::Seconds,
-    "Time from a scrape's request to its page: a fresh reading and its encoding. A page does not count itself.",
-    Samples::Process { labels: &[] },
-);
-/// Requests that were answered.
-pub const HTTP_REQUESTS: Family = Family::counter(
-    "uidmeter_http_requests_total",
-    Unit::Things,
-    "HTTP requests answered, by status code and handler. A page does not count its own request.",
-    Samples::Process { labels: &["code", "handler"] },
-);
-
-/// The table.
-pub static FAMILIES: &[Family] = &[
-    Family::counter(
-        "uidmeter_cpu_seconds_total",
-        Unit::Seconds,
-        "CPU time of the user's tasks, exact to the nanosecond, short-lived ones included.",
-        Samples::Row(|row| Value::Time(row.cpu)),
-    ),
-    Family::counter(
-        "uidmeter_cpu_mode_seconds_total",
-        Unit::Seconds,
-        "CPU time of the user's tasks by mode; the modes add up to uidmeter_cpu_seconds_total.",
-        Samples::RowBy {
-            label: "mode",
-            parts: &[("user", |row| Value::Time(row.user)), ("system", |row| Value::Time(row.system))],
-        },
-    ),
-    Family::counter(
-        "uidmeter_run_queue_wait_seconds_total",
-        Unit::Seconds,
-        "Time that the user's tasks were runnable but had to wait for a CPU.",
-        Samples::Row(|row| Value::Time(row.wait)),
-    ),
-    Family::histogram(
-        "uidmeter_run_queue_latency_seconds",
-        Unit::Seconds,
-        "Waits of the user's tasks for a CPU, by length. The sum is uidmeter_run_queue_wait_seconds_total.",
-        Samples::RowLatency { buckets: |row| &row.latency, sum: |row| row.wait },
-    ),
-    Family::counter(
-        "uidmeter_context_switches_total",
-        Unit::Things,
-        "Times that a task of the user left its CPU: voluntarily when it blocked, involuntarily when it was preempted.",
-        Samples::RowBy {
-            label: "kind",
-            parts: &[
-                ("voluntary", |row| Value::Count(row.voluntary_switches)),
-                ("involuntary", |row| Value::Count(row.involuntary_switches)),
-            ],
-        },
-    ),
-    Family::counter(
-        "uidmeter_migrations_total",
-        Unit::Things,
-        "Times that a task of the user was moved to another CPU.",
-        Samples::Row(|row| Value::Count(row.migrations)),
-    ),
-    Family::counter(
-        "uidmeter_page_faults_total",
-        Unit::Things,
-        "Page faults of the user's tasks: minor ones were served from memory, major ones needed I/O.",
-        Samples::RowBy {
-            label: "kind",
-            parts: &[("minor", |row| Value::Count(row.minor_faults)), ("major", |row| Value::Count(row.major_faults))],
-        },
-    ),
-    Family::gauge(
-        "uidmeter_probe_active",
-        Unit::Things,
-        "Whether the kernel program is attached and at work (1) or could not be attached (0).",
-        Samples::View {
-            labels: &["probe", "hook"],
-            each: |view, emit| {
-                for probe in view.probes.iter() {
-                    emit(&[probe.name, probe.hook], Value::Count(probe.state.is_active().into()));
-                }
-            },
-        },
-    ),
-    Family::counter(
-        "uidmeter_probe_missed_runs_total",
-        Unit::Things,
-        "Runs of the kernel program that the kernel skipped because it was already running on that CPU.",
-        Samples::View {
-            labels: &["probe"],
-            each: |view, emit| {
-                for probe in view.probes.iter() {
-                    emit(&[probe.name], Value::Count(probe.runs.recursion_misses));
-                }
-            },
-        },
-    ),
-    Family::gauge(
-        "uidmeter_users",
-        Unit::Things,
-        "Users that have a row of their own.",
-        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.snapshot.users().count() as u64)) },
-    ),
-    Family::gauge(
-        "uidmeter_user_slots",
-        Unit::Things,
-        "Most users that can have a row of their own; further ones share the row with uid overflow.",
-        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.user_slots.into())) },
-    ),
-    Family::counter(
-        "uidmeter_overflow_users_total",
-        Unit::Things,
-        "Distinct users for whom no row was free when they were first seen.",
-        Samples::View {
-            labels: &[],
-            each: |view, emit| emit(&[], Value::Count(view.snapshot.unattributed.overflow_users)),
-        },
-    ),
-    Family::counter(
-        "uidmeter_unattributed_total",
-        Unit::Things,
-        "Readings of a task's books that could not be charged to its user as they should, by reason.",
-        Samples::View {
-            labels: &["reason"],
-            each: |view, emit| {
-                let lost = &view.snapshot.unattributed;
-                emit(&["no_ledger"], Value::Count(lost.no_ledger));
-                emit(&["overflow"], Value::Count(lost.overflow));
-                emit(&["clamped"], Value::Count(lost.clamped));
-                emit(&["no_row"], Value::Count(lost.no_row));
-            },
-        },
-    ),
-    Family::gauge(
-        "uidmeter_kernel_memory_bytes",
-        Unit::Bytes,
-        "Kernel memory held by the maps and programs of uidmeter.",
-        Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.kernel_memory.0)) },
-    ),
-    BUILD_INFO,
-    HTTP_REQUESTS,
-    SCRAPE_DURATION,
-    TICK_DURATION,
-    TICKS_LATE,
-];
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
-//! Numbers as text, appended without allocation and without floating point, so that no digit is lost.
+//! Numbers as text, appended without allocation; whole ones without floating point, so that no digit is lost.
 
+use std::io::Write as _;
+
+use super::catalog::Value;
 use crate::units::Nanos;
 
 /// Digits of the largest `u64`.
@@ -16,6 +19,31 @@ const fn pairs() -> [[u8; 2]; 100] {
         i += 1;
     }
     pairs
+}
+
+/// Appends `value` as both text formats spell it.
+#[inline]
+pub fn value(value: Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Count(count) => decimal(count, out),
+        Value::Time(time) => seconds(time, out),
+        Value::Ratio(ratio) => float(ratio, out),
+    }
+}
+
+/// Appends the shortest text that reads back as exactly `value`.
+pub fn float(value: f64, out: &mut Vec<u8>) {
+    let size = value.abs();
+    // Writing to a vector cannot fail.
+    let _ = if value.is_nan() {
+        out.write_all(b"NaN")
+    } else if value.is_infinite() {
+        out.write_all(if value > 0.0 { b"+Inf" } else { b"-Inf" })
+    } else if size == 0.0 || (1e-4..1e21).contains(&size) {
+        write!(out, "{value}")
+    } else {
+        write!(out, "{value:e}")
+    };
 }
 
 /// Appends `n`.
@@ -69,7 +97,7 @@ mod tests {
         test_runner::Config,
     };
 
-    use super::{Nanos, decimal, seconds};
+    use super::{Nanos, decimal, float, seconds};
 
     fn written(write: impl Fn(&mut Vec<u8>)) -> String {
         let mut out = b"before ".to_vec();
@@ -95,6 +123,24 @@ mod tests {
     }
 
     #[test]
+    fn floats_are_short_and_what_is_no_number_has_its_own_word() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.1, "0.1"),
+            (2.0, "2"),
+            (-1.5, "-1.5"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e21"),
+            (2.5e-7, "2.5e-7"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(written(|out| float(value, out)), format!("before {text}"));
+        }
+    }
+
+    #[test]
     fn integers_at_each_change_of_length_are_those_of_the_standard_library() {
         let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
         for n in powers.flat_map(|power| [power - 1, power, power + 1]).chain([0, u64::MAX]) {
@@ -111,6 +157,13 @@ mod tests {
             let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
             let digits = format!("{whole}{fraction:0<9}");
             prop_assert_eq!(digits.parse(), Ok(ns));
+        }
+
+        #[test]
+        fn any_float_reads_back_as_the_same_bits(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            let read: f64 = written(|out| float(value, out)).replace("before ", "").parse()?;
+            prop_assert_eq!(read.to_bits(), if value.is_nan() { f64::NAN.to_bits() } else { bits });
         }
 
         #[test]

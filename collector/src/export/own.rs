@@ -2,15 +2,18 @@
 //!
 //! Counting never fails and never waits: each method is one or two atomic additions.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
-use super::catalog::{BUILD_INFO, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE};
+use super::catalog::{
+    BUILD_INFO, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION,
+    TICKS_LATE,
+};
 
 /// This build's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,6 +33,8 @@ pub struct OwnMetrics {
     ticks_late: IntCounter,
     scrape_duration: Histogram,
     http_requests: IntCounterVec,
+    config_reload: IntGauge,
+    config_reload_time: Gauge,
 }
 
 impl OwnMetrics {
@@ -47,6 +52,8 @@ impl OwnMetrics {
             ticks_late: register(&registry, IntCounter::with_opts(opts(&TICKS_LATE))?)?,
             scrape_duration: register(&registry, histogram(&SCRAPE_DURATION, &SCRAPE_BOUNDS)?)?,
             http_requests: register(&registry, IntCounterVec::new(opts(&HTTP_REQUESTS), labels(&HTTP_REQUESTS))?)?,
+            config_reload: register(&registry, IntGauge::with_opts(opts(&CONFIG_RELOAD))?)?,
+            config_reload_time: register(&registry, Gauge::with_opts(opts(&CONFIG_RELOAD_TIME))?)?,
             registry,
         };
         // So that the family is there from the first scrape on, and its rate too.
@@ -70,6 +77,15 @@ impl OwnMetrics {
     /// Counts an answered request. `handler` is one of a few fixed words, never what the client sent.
     pub fn request(&self, code: StatusCode, handler: &'static str) {
         self.http_requests.with_label_values(&[code.as_str(), handler]).inc();
+    }
+
+    /// Notes that the configuration was read at `now`, and whether it could be used.
+    pub fn config_reload(&self, successful: bool, now: SystemTime) {
+        self.config_reload.set(successful.into());
+        if successful {
+            let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.config_reload_time.set(since_epoch.as_secs_f64());
+        }
     }
 
     /// Appends the counters in the text format.
@@ -107,10 +123,10 @@ fn labels(family: &Family) -> &'static [&'static str] {
 mod tests {
     use super::{
         super::{
-            catalog::{FAMILIES, Samples},
+            catalog::{Samples, families},
             text::parse::{self, Page},
         },
-        Duration, OwnMetrics, StatusCode, VERSION,
+        Duration, OwnMetrics, StatusCode, SystemTime, VERSION,
     };
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -126,8 +142,7 @@ mod tests {
         let page = page(&OwnMetrics::new()?)?;
         let registered: Vec<_> =
             page.families.iter().map(|f| (f.name.as_str(), f.kind.as_str(), f.help.as_str())).collect();
-        let mut catalogued: Vec<_> = FAMILIES
-            .iter()
+        let mut catalogued: Vec<_> = families()
             .filter(|family| matches!(family.samples, Samples::Process { .. }))
             .map(|family| (family.name, family.kind.word(), family.help))
             .collect();
@@ -139,7 +154,7 @@ mod tests {
     #[test]
     fn labels_are_those_of_the_catalogue() -> Outcome {
         let page = page(&OwnMetrics::new()?)?;
-        for family in FAMILIES.iter().filter(|family| matches!(family.samples, Samples::Process { .. })) {
+        for family in families().filter(|family| matches!(family.samples, Samples::Process { .. })) {
             for sample in page.samples(family.name) {
                 let labels: Vec<_> =
                     sample.labels.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "le").collect();
@@ -156,6 +171,8 @@ mod tests {
         own.tick(Duration::from_millis(200), true);
         own.scrape(Duration::from_millis(2));
         own.request(StatusCode::NOT_FOUND, "unknown");
+        own.config_reload(true, SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
+        own.config_reload(false, SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         let page = page(&own)?;
         let value = |series: &str| page.value(series);
         assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.000025\"}"), Some("0"));
@@ -167,6 +184,8 @@ mod tests {
         assert_eq!(value("uidmeter_scrape_duration_seconds_bucket{le=\"0.0025\"}"), Some("1"));
         assert_eq!(value("uidmeter_http_requests_total{code=\"404\",handler=\"unknown\"}"), Some("1"));
         assert_eq!(value("uidmeter_http_requests_total{code=\"200\",handler=\"/metrics\"}"), Some("0"));
+        assert_eq!(value("uidmeter_config_last_reload_successful"), Some("0"));
+        assert_eq!(value("uidmeter_config_last_reload_success_timestamp_seconds"), Some("1.5"));
         assert_eq!(value(&format!("uidmeter_build_info{{version=\"{VERSION}\"}}")), Some("1"));
         Ok(())
     }

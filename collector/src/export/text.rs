@@ -5,14 +5,10 @@
 //! samples share once per family: a sample is three copies and a number. A family without samples is left out.
 
 use super::{
-    catalog::{FAMILIES, Family, ROW_LABELS, Samples, Value},
-    classic::{CLASSIC, cumulative},
-    number::{decimal, seconds},
+    catalog::{Family, ROW_LABELS, Samples, Value, families},
+    number,
 };
-use crate::{
-    snapshot::{Counters, Row},
-    view::View,
-};
+use crate::view::{RowView, View};
 
 /// What the format calls itself.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,7 +16,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Appends everything in `view`.
 pub fn encode(view: &View, out: &mut Vec<u8>) {
     let rows = Rows::of(view);
-    for family in FAMILIES {
+    for family in families() {
         let before = out.len();
         header(family, out);
         let after_header = out.len();
@@ -36,32 +32,37 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
     match family.samples {
         Samples::Row(extract) => {
             let series = Series::new(name, "", None);
-            for (labels, counters) in rows.iter() {
-                series.write(labels, extract(counters), out);
+            for (labels, row) in rows.iter() {
+                if let Some(value) = extract(&row) {
+                    series.write(labels, value, out);
+                }
             }
         }
         Samples::RowBy { label, parts } => {
             let parts: Vec<_> =
                 parts.iter().map(|(part, extract)| (Series::new(name, "", Some((label, part))), extract)).collect();
-            for (labels, counters) in rows.iter() {
+            for (labels, row) in rows.iter() {
                 for (series, extract) in &parts {
-                    series.write(labels, extract(counters), out);
+                    if let Some(value) = extract(&row) {
+                        series.write(labels, value, out);
+                    }
                 }
             }
         }
-        Samples::RowLatency { buckets, sum } => {
-            let bounds = CLASSIC.map(|bucket| Series::new(name, "_bucket", Some(("le", bucket.le))));
-            let infinite = Series::new(name, "_bucket", Some(("le", "+Inf")));
-            let total = Series::new(name, "_sum", None);
-            let number = Series::new(name, "_count", None);
-            for (labels, counters) in rows.iter() {
-                let (counts, all) = cumulative(buckets(counters));
-                for (series, count) in bounds.iter().zip(counts) {
-                    series.write(labels, Value::Count(count), out);
+        Samples::RowHistogram { shape, observed } => {
+            let bounds = shape.classic().iter().map(|bound| bound.le).chain(["+Inf"]);
+            let buckets: Vec<_> = bounds.map(|le| Series::new(name, "_bucket", Some(("le", le)))).collect();
+            let sum = Series::new(name, "_sum", None);
+            let count = Series::new(name, "_count", None);
+            for (labels, row) in rows.iter() {
+                let Some(observed) = observed(&row) else { continue };
+                let mut all = 0;
+                for (series, cumulative) in buckets.iter().zip(shape.cumulative(observed.buckets)) {
+                    series.write(labels, Value::Count(cumulative), out);
+                    all = cumulative;
                 }
-                infinite.write(labels, Value::Count(all), out);
-                total.write(labels, Value::Time(sum(counters)), out);
-                number.write(labels, Value::Count(all), out);
+                sum.write(labels, observed.sum, out);
+                count.write(labels, Value::Count(all), out);
             }
         }
         Samples::View { labels, each } => each(view, &mut |values, value| {
@@ -73,7 +74,7 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
                 separator = b',';
             }
             out.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
-            number(value, out);
+            number::value(value, out);
             out.push(b'\n');
         }),
         // Their values live in the process's registry: `own` writes them.
@@ -113,14 +114,14 @@ impl Series {
         out.extend_from_slice(&self.before_row);
         out.extend_from_slice(row_labels);
         out.extend_from_slice(&self.after_row);
-        number(value, out);
+        number::value(value, out);
         out.push(b'\n');
     }
 }
 
 /// A view's rows with their labels already written.
 struct Rows<'a> {
-    all: &'a [Row],
+    view: &'a View,
     labels: Vec<u8>,
     /// Where each row's labels end in `labels`.
     ends: Vec<usize>,
@@ -128,33 +129,24 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(view: &'a View) -> Self {
-        let all = view.snapshot.rows.as_slice();
         let mut labels = Vec::new();
-        let mut ends = Vec::with_capacity(all.len());
-        for Row { owner, .. } in all {
-            pair(ROW_LABELS[0], &View::uid_label(*owner), &mut labels);
+        let mut ends = Vec::with_capacity(view.rows().len());
+        for RowView { owner, .. } in view.rows() {
+            pair(ROW_LABELS[0], &View::uid_label(owner), &mut labels);
             labels.push(b',');
-            pair(ROW_LABELS[1], &view.user_label(*owner), &mut labels);
+            pair(ROW_LABELS[1], &view.user_label(owner), &mut labels);
             ends.push(labels.len());
         }
-        Self { all, labels, ends }
+        Self { view, labels, ends }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &'a Counters)> {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], RowView<'a>)> {
         let mut start = 0;
-        self.all.iter().zip(&self.ends).map(move |(row, end)| {
+        self.ends.iter().zip(self.view.rows()).map(move |(end, row)| {
             let labels = &self.labels[start..*end];
             start = *end;
-            (labels, &row.counters)
+            (labels, row)
         })
-    }
-}
-
-#[inline]
-fn number(value: Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Count(count) => decimal(count, out),
-        Value::Time(time) => seconds(time, out),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A tick publishes counters and rates; a scrape in between publishes newer counters beside the rates of the last tick.
 
+mod host;
+
 use std::{
     future::Future,
     io,
@@ -17,6 +19,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use self::host::{HostContext, MOST_AGE};
+use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
     rates::{Usage, usage},
@@ -47,6 +51,7 @@ pub struct Sampler {
 #[derive(Debug)]
 enum Message {
     Fresh(Request),
+    Settings,
     Stop,
 }
 
@@ -55,7 +60,12 @@ impl Sampler {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(source: Box<dyn Source>, users: Users, own: Arc<OwnMetrics>, interval: Duration) -> io::Result<Self> {
+    pub fn start(
+        source: Box<dyn Source>,
+        users: Users,
+        own: Arc<OwnMetrics>,
+        settings: Arc<Settings>,
+    ) -> io::Result<Self> {
         let (requests, inbox) = channel();
         let published = Arc::new(Published::default());
         let mut state = State {
@@ -67,7 +77,8 @@ impl Sampler {
             at_last_tick: Arc::default(),
             spare: None,
             generation: 0,
-            interval,
+            settings,
+            host: HostContext::default(),
         };
         state.tick(false);
         let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
@@ -92,6 +103,14 @@ impl Sampler {
 pub struct Gatherer {
     requests: Sender<Message>,
     published: Arc<Published>,
+}
+
+impl Gatherer {
+    /// Tells the sampler that the settings have changed.
+    pub fn settings_changed(&self) {
+        // Fails only if the sampler has ended, and then nothing is to be done.
+        let _ = self.requests.send(Message::Settings);
+    }
 }
 
 impl Gather for Gatherer {
@@ -119,28 +138,30 @@ struct State {
     spare: Option<Snapshot>,
     generation: u64,
     user_slots: u32,
-    interval: Duration,
+    settings: Arc<Settings>,
+    host: HostContext,
 }
 
 impl State {
     fn run(&mut self, inbox: &Receiver<Message>) {
-        let mut due = Instant::now() + self.interval;
+        let mut due = Instant::now() + self.interval();
         let mut maintained = Instant::now();
         loop {
             // A tick that is due comes first: scrapes, however many, do not put it off.
             let wait = due.saturating_duration_since(Instant::now());
             if wait.is_zero() {
-                self.tick(due.elapsed() > self.interval / 2);
+                let interval = self.interval();
+                self.tick(due.elapsed() > interval / 2);
                 if maintained.elapsed() >= MAINTENANCE {
                     self.source.maintain();
                     maintained = Instant::now();
                 }
                 // The cadence stays; ticks that were missed altogether are not made up for.
-                due += self.interval;
+                due += interval;
                 let now = Instant::now();
                 if due < now {
                     // Not at once: rates over hardly any time would be noise.
-                    due = now + self.interval;
+                    due = now + interval;
                 }
                 continue;
             }
@@ -150,10 +171,16 @@ impl State {
                         return;
                     }
                 }
+                // What was due after a long interval is due after the new one now.
+                Ok(Message::Settings) => due = due.min(Instant::now() + self.interval()),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    fn interval(&self) -> Duration {
+        self.settings.load().observe.sample_interval
     }
 
     /// Takes one reading for everybody who has asked by now.
@@ -163,6 +190,7 @@ impl State {
         for message in inbox.try_iter() {
             match message {
                 Message::Fresh(request) => requests.push(request),
+                Message::Settings => {}
                 Message::Stop => flow = ControlFlow::Break(()),
             }
         }
@@ -184,7 +212,8 @@ impl State {
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
         drop(last);
-        self.publish(View { snapshot, usage: Arc::new(usage), names, probes, kernel_memory, ..View::default() });
+        let host = self.host.younger_than(MOST_AGE, self.settings.load().host, started);
+        self.publish(View { snapshot, usage: Arc::new(usage), names, host, probes, kernel_memory, ..View::default() });
         self.spare = Arc::try_unwrap(before).ok();
         self.own.tick(started.elapsed(), late);
     }
@@ -195,7 +224,8 @@ impl State {
         let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
-        self.publish(View { snapshot, usage, names, probes, kernel_memory, ..View::default() })
+        let host = self.host.younger_than(Duration::ZERO, self.settings.load().host, Instant::now());
+        self.publish(View { snapshot, usage, names, host, probes, kernel_memory, ..View::default() })
     }
 
     fn read(&mut self) -> Arc<Snapshot> {
@@ -213,4 +243,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Gather as _, OwnMetrics, Sampler, Snapshot, Source, Users};
+use super::{Gather as _, OwnMetrics, Sampler, Settings, Snapshot, Source, Users};
 use crate::{
+    config::Config,
     snapshot::{Counters, Owner, Row},
     source::Probe,
     units::{Bytes, Nanos, Uid},
@@ -21,7 +22,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 /// One user who uses one second at each reading.
 #[derive(Default)]
-struct Clockwork {
+pub(in crate::pipeline) struct Clockwork {
     readings: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
 }
@@ -57,7 +58,14 @@ impl Drop for Clockwork {
 
 fn start(source: Clockwork, interval: Duration) -> Result<Sampler, Box<dyn Error>> {
     let users = Users::with_lookup(Box::new(|uid| Some(format!("user{uid}").into())))?;
-    Ok(Sampler::start(Box::new(source), users, Arc::new(OwnMetrics::new()?), interval)?)
+    let settings = settings(interval);
+    Ok(Sampler::start(Box::new(source), users, Arc::new(OwnMetrics::new()?), Arc::new(settings))?)
+}
+
+fn settings(interval: Duration) -> Settings {
+    let mut config = Config::default();
+    config.observe.sample_interval = interval;
+    Settings::new(config)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Box<dyn Error>> {
