@@ -19,10 +19,10 @@ pub use self::{
     sampler::Sampler,
 };
 use crate::{
-    config::{ConfigError, Loaded, Observe},
+    config::{ConfigError, Loaded, Observe, Probes},
     export::{Exporter, OwnMetrics, http},
     source::{
-        Source,
+        ProbeGroup, ProbeState, Source,
         ebpf::{EbpfSource, LoadError, Options},
     },
     users::Users,
@@ -68,14 +68,18 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`EbpfSource::load`].
-pub fn load_source(observe: &Observe) -> Result<EbpfSource, LoadError> {
+pub fn load_source(observe: &Observe, probes: Probes) -> Result<EbpfSource, LoadError> {
+    let without = [
+        (ProbeGroup::Reclaim, probes.reclaim),
+        (ProbeGroup::Executions, probes.execs),
+        (ProbeGroup::MemoryStalls, probes.memstall),
+    ];
     EbpfSource::load(&Options {
         btf: observe.btf.clone(),
         max_users: observe.max_users,
         kernel_memory: observe.kernel_memory,
         tick: observe.sample_interval,
-        walk: std::time::Duration::from_secs(10),
-        without: Vec::new(),
+        without: without.into_iter().filter_map(|(group, wanted)| (!wanted).then_some(group)).collect(),
     })
 }
 
@@ -91,8 +95,8 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
     // Sockets come first: a port that is taken is found out before anything is loaded.
     let listeners = listen::bind(&config.web)?;
-    let source = load_source(&config.observe)?;
-    for probe in source.probes().iter().filter(|probe| !probe.state.is_active()) {
+    let source = load_source(&config.observe, config.probes)?;
+    for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }
     let own = Arc::new(OwnMetrics::new()?);

@@ -20,6 +20,8 @@ pub enum Owner {
     Kernel,
     /// Users for whom the table had no slot, together.
     Overflow,
+    /// Users who are no longer, or not yet, told one by one, together.
+    Other,
 }
 
 /// One user's row.
@@ -125,7 +127,7 @@ impl Snapshot {
     pub fn users(&self) -> impl Iterator<Item = Uid> + '_ {
         self.rows.iter().filter_map(|row| match row.owner {
             Owner::User(uid) => Some(uid),
-            Owner::Kernel | Owner::Overflow => None,
+            Owner::Kernel | Owner::Overflow | Owner::Other => None,
         })
     }
 }

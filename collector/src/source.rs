@@ -2,7 +2,7 @@
 
 pub mod ebpf;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::{
     snapshot::Snapshot,
@@ -14,8 +14,9 @@ pub trait Source: Send {
     /// Replaces `snapshot` by the state of this moment, reusing its memory.
     fn read(&mut self, snapshot: &mut Snapshot);
 
-    /// Looks after what [`Source::read`] must not spend time on. Called about once a second.
-    fn maintain(&mut self);
+    /// Looks after what [`Source::read`] must not spend time on. Called about once a second; every `census` it finds out what
+    /// users hold.
+    fn maintain(&mut self, census: Duration);
 
     /// State and cost of each probe. Takes system calls: for scrapes, not for ticks.
     fn probes(&self) -> Vec<Probe>;
@@ -29,8 +30,9 @@ pub trait Source: Send {
     /// What is counted here at present.
     fn kept(&self) -> Kept;
 
-    /// Drops what `uid` ever did. Only for a user who is gone; comes he back, his counters begin at zero.
-    fn forget(&mut self, uid: Uid);
+    /// Drops what `uid` ever did, unless he may still have a task: then nothing happens, and the answer is `false`. If he comes
+    /// back, his counters begin at zero.
+    fn forget(&mut self, uid: Uid) -> bool;
 }
 
 /// A subject that not every kernel or configuration counts.
@@ -84,8 +86,8 @@ impl FromIterator<Subject> for Kept {
 pub enum ProbeGroup {
     /// Reclaim of memory.
     Reclaim,
-    /// Executions. (Forks and exits cost nothing extra: their hooks are needed anyway.)
-    Lifecycle,
+    /// Executions of programs. (Forks and exits cost nothing extra: their hooks are needed anyway.)
+    Executions,
     /// Stalls on memory.
     MemoryStalls,
 }

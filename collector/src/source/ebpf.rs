@@ -14,7 +14,7 @@ mod preflight;
 mod programs;
 mod slot_table;
 
-use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, UidCounters};
 
@@ -49,7 +49,6 @@ pub struct EbpfSource {
     overflow_split: ModeSplit,
     census: Arc<Census>,
     fields: Vec<Subject>,
-    walk_interval: Nanos,
     walked: Nanos,
     no_ledger_seen: u64,
 }
@@ -69,7 +68,6 @@ impl EbpfSource {
             overflow_split: ModeSplit::default(),
             census: Arc::default(),
             fields,
-            walk_interval: options.walk.into(),
             walked: load::monotonic_now(),
             no_ledger_seen: 0,
         };
@@ -207,7 +205,7 @@ impl Source for EbpfSource {
         };
     }
 
-    fn maintain(&mut self) {
+    fn maintain(&mut self, census: Duration) {
         #[cfg(feature = "debug-log")]
         self.kernel.flush_log();
         if self.kernel.has_tick()
@@ -219,7 +217,7 @@ impl Source for EbpfSource {
         let no_ledger = self.banks.total_health().no_ledger;
         let lacking = std::mem::replace(&mut self.no_ledger_seen, no_ledger) != no_ledger;
         let scarce = self.table.free() < (self.banks.slots as usize) / SCARCE;
-        let due = load::monotonic_now().since(self.walked).is_none_or(|since| since >= self.walk_interval);
+        let due = load::monotonic_now().since(self.walked).is_none_or(|since| since >= census.into());
         if (lacking || scarce || due || self.table.has_detached())
             && let Err(error) = self.walk(if scarce { 0 } else { PATIENCE })
         {
@@ -250,8 +248,8 @@ impl Source for EbpfSource {
         of_fields.chain(programs.iter().copied()).collect()
     }
 
-    fn forget(&mut self, uid: Uid) {
-        self.table.forget(uid);
+    fn forget(&mut self, uid: Uid) -> bool {
+        self.table.forget(uid)
     }
 }
 

@@ -38,8 +38,6 @@ pub struct Options {
     pub kernel_memory: Bytes,
     /// How often a task that does not switch is drained.
     pub tick: Duration,
-    /// How often all tasks are visited, to see what users hold and which slots are free.
-    pub walk: Duration,
     /// Groups of probes that are left out.
     pub without: Vec<ProbeGroup>,
 }
@@ -248,7 +246,6 @@ mod tests {
             max_users,
             kernel_memory: Bytes(kernel_memory),
             tick: Duration::from_millis(100),
-            walk: Duration::from_secs(10),
             without: Vec::new(),
         }
     }

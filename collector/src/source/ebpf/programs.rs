@@ -65,7 +65,7 @@ impl Program {
 const NEW_TASK: Program = Program::needed("task_newtask", "tp_btf/task_newtask");
 const WALK: Program = Program::needed("task_walk", "iter/task");
 const EXIT: Program = Program::new("sched_process_exit", "tp_btf/sched_process_exit");
-const EXEC: Program = Program::of(ProbeGroup::Lifecycle, "sched_process_exec", "tp_btf/sched_process_exec");
+const EXEC: Program = Program::of(ProbeGroup::Executions, "sched_process_exec", "tp_btf/sched_process_exec");
 const RECLAIM: [Program; 4] = [
     // The end before the beginning: what was entered with nobody there to see it end would stay open.
     Program::of(ProbeGroup::Reclaim, "direct_reclaim_end", "tp_btf/mm_vmscan_direct_reclaim_end"),

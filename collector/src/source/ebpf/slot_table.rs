@@ -196,11 +196,10 @@ impl SlotTable {
         free
     }
 
-    /// Drops a user without a slot and all that he did.
-    pub(super) fn forget(&mut self, uid: Uid) {
-        if self.users.get(&uid).is_some_and(|user| user.slots.is_empty()) {
-            self.users.remove(&uid);
-        }
+    /// Drops a user and all that he did, unless he has a slot.
+    pub(super) fn forget(&mut self, uid: Uid) -> bool {
+        let without_slot = self.users.get(&uid).is_some_and(|user| user.slots.is_empty());
+        without_slot && self.users.remove(&uid).is_some()
     }
 }
 
