@@ -124,7 +124,7 @@ fn a_long_file_is_read_to_its_end_and_an_endless_one_is_cut() -> Outcome {
 }
 
 /// Absent, or the same as in the whole.
-fn part_of<T: PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
+fn part_of<T: Copy + PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
     part.is_none() || part == whole
 }
 

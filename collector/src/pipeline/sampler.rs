@@ -208,11 +208,13 @@ impl State {
         let usage = usage(&self.at_last_tick, &snapshot).unwrap_or_default();
         let last = self.published.load();
         let probes = if self.generation == 0 { self.source.probes().into() } else { Arc::clone(&last.probes) };
+        let settings = self.settings.load();
+        self.users.configure(settings.users.names, settings.users.name_timeout);
         let names = self.users.names(snapshot.users(), started);
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
         drop(last);
-        let host = self.host.younger_than(MOST_AGE, self.settings.load().host, started);
+        let host = self.host.younger_than(MOST_AGE, settings.host, started);
         self.publish(View { snapshot, usage: Arc::new(usage), names, host, probes, kernel_memory, ..View::default() });
         self.spare = Arc::try_unwrap(before).ok();
         self.own.tick(started.elapsed(), late);
@@ -220,7 +222,9 @@ impl State {
 
     fn reading_for_scrape(&mut self) -> Arc<View> {
         let snapshot = self.read();
-        let names = self.users.names_within(snapshot.users(), Instant::now(), NAMES);
+        // Never so long that the next tick is late for it.
+        let patience = NAMES.min(self.interval() / 4);
+        let names = self.users.names_within(snapshot.users(), Instant::now(), patience);
         let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
