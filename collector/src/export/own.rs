@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    proto::MetricFamily,
 };
 
 use super::catalog::{BUILD_INFO, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE};
@@ -72,14 +72,9 @@ impl OwnMetrics {
         self.http_requests.with_label_values(&[code.as_str(), handler]).inc();
     }
 
-    /// Appends the counters in the text format.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let before = out.len();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), out) {
-            // A page without these counters is better than a broken one.
-            out.truncate(before);
-            tracing::error!(%error, "cannot write the process's own metrics");
-        }
+    /// The counters of this moment.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 }
 
@@ -105,6 +100,8 @@ fn labels(family: &Family) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::{Encoder as _, TextEncoder};
+
     use super::{
         super::{
             catalog::{Samples, families},
@@ -117,7 +114,7 @@ mod tests {
 
     fn page(own: &OwnMetrics) -> Result<Page, String> {
         let mut out = Vec::new();
-        own.encode(&mut out);
+        TextEncoder::new().encode(&own.gather(), &mut out).map_err(|error| error.to_string())?;
         parse::page(&out)
     }
 
