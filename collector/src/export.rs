@@ -5,9 +5,15 @@
 //! | [`catalog`] | the table of all metric families: name, kind, unit, help, labels, where the values come from |
 //! | [`shape`] | the buckets of a histogram, native and classic |
 //! | [`number`] | integers and nanoseconds → decimal text, exactly |
-//! | [`text`] | the text format 0.0.4, by walking the catalogue over a view |
 //! | [`own`] | what the process counts about itself |
-//! | [`page`] | one reading → one page, encoded once and shared; whether we are ready |
+//! | [`filter`] | which families a page shows |
+//! | [`content`] | what a page is made of: view, own metrics, filter |
+//! | [`text`] | both text formats, by walking the catalogue over a content |
+//! | [`protobuf`] | the protobuf format with native histograms, likewise |
+//! | [`negotiate`] | request headers → format and content coding |
+//! | `compress` | gzip and zstd |
+//! | `press` | the thread for long pages |
+//! | [`page`] | one reading → its pages, each made once and shared; whether we are ready |
 //! | [`http`] | routes, connections, limits, shutdown |
 //!
 //! Reads the view and the process's own counters; never the kernel, never a file.
@@ -20,11 +26,25 @@ pub mod number;
 
 pub mod own;
 
+pub mod filter;
+
+pub mod content;
+
 pub mod text;
+
+pub mod protobuf;
+
+pub mod negotiate;
+
+mod compress;
+
+mod press;
 
 pub mod page;
 
 pub mod http;
 
+pub use filter::{Filter, UnknownName};
+pub use negotiate::{Encoding, Format};
 pub use own::OwnMetrics;
-pub use page::{Exporter, Gather};
+pub use page::{Exporter, Gather, Page, Want};

@@ -234,4 +234,4 @@ fn read_all(file: &File, text: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,9 @@
-//! Where snapshots come from. [`ebpf`] reads the running kernel and is the only module that knows aya.
+//! Where snapshots come from. [`ebpf`] reads the running kernel and is the only module that knows aya; [`simulated`] makes
+//! them up.
 
 pub mod ebpf;
+
+pub mod simulated;
 
 use std::{borrow::Cow, fmt, time::Duration};
 

@@ -126,3 +126,26 @@ impl Published {
         self.0.store(view);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Arc, BurstBook, Holdings, Kept, Nanos, Snapshot, View};
+    use crate::{rates::usage, snapshot::Census};
+
+    /// `view` with everything that can be known of its rows: so that each family has samples.
+    pub(crate) fn complete(view: View) -> View {
+        let taken = Nanos(2_000_000_000);
+        let holdings = Holdings { processes: 3, threads: 4, ..Holdings::default() };
+        let rows = view.snapshot.rows.iter().map(|row| (row.owner, holdings)).collect();
+        let census = Census { taken: Nanos(500_000_000), rows };
+        let mut bursts = BurstBook::default();
+        bursts.note(
+            &usage(&Snapshot::default(), &Snapshot { taken, ..Snapshot::clone(&view.snapshot) }).unwrap_or_default(),
+            taken,
+            taken,
+        );
+        bursts.note_holdings(&census);
+        let snapshot = Snapshot { taken, census: Arc::new(census), ..Snapshot::clone(&view.snapshot) };
+        View { snapshot: Arc::new(snapshot), kept: Kept::ALL, bursts: Arc::new(bursts), ..view }
+    }
+}

@@ -1,12 +1,12 @@
 //! | path | answer |
 //! |---|---|
 //! | `/` | what this is and where to go |
-//! | `/metrics` | a fresh reading in the text format; 503 when the sampler has ended or does not answer |
+//! | `/metrics` | a fresh reading, in the format, coding and choice asked for; 503 when the sampler has ended or does not answer |
 //! | `/-/healthy` | 200 as long as the process serves |
 //! | `/-/ready` | 200 once a view is published and every needed probe is at work, else 503 and why |
 //! | anything else | 404 |
 //!
-//! Only GET and HEAD; other methods get 405. Queries are ignored, request bodies are never read.
+//! Only GET and HEAD; other methods get 405. Queries mean something to `/metrics` alone, request bodies are never read.
 //! [`serve`] owns the connections, this file what is said on them.
 
 mod server;
@@ -15,11 +15,18 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ALLOW, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 
 pub use self::server::serve;
-use super::{page::Exporter, text};
+use super::{
+    filter::Filter,
+    negotiate,
+    page::{Exporter, Want},
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -73,10 +80,7 @@ async fn respond<Body>(exporter: &Exporter, request: &Request<Body>) -> Answer {
             let page = answer(StatusCode::OK, HTML, Bytes::from_static(LANDING.as_bytes()));
             with(page, CONTENT_SECURITY_POLICY, NOTHING_LOADS)
         }
-        Some(Route::Metrics) => match exporter.scrape().await {
-            Ok(page) => answer(StatusCode::OK, text::CONTENT_TYPE, page),
-            Err(why) => unavailable(&why.to_string()),
-        },
+        Some(Route::Metrics) => metrics(exporter, request).await,
         Some(Route::Healthy) => say(StatusCode::OK, "healthy\n"),
         Some(Route::Ready) => match exporter.ready() {
             Ok(()) => say(StatusCode::OK, "ready\n"),
@@ -85,6 +89,25 @@ async fn respond<Body>(exporter: &Exporter, request: &Request<Body>) -> Answer {
     };
     exporter.own().request(answer.status(), route.map_or("unknown", Route::path));
     answer
+}
+
+/// What the client asked for, in the form that it likes best.
+async fn metrics<Body>(exporter: &Exporter, request: &Request<Body>) -> Answer {
+    let filter = match Filter::from_query(request.uri().query()) {
+        Ok(filter) => filter,
+        Err(why) => return answer(StatusCode::BAD_REQUEST, TEXT, format!("{why}\n").into()),
+    };
+    let (format, encoding) = (negotiate::format(request.headers()), negotiate::encoding(request.headers()));
+    match exporter.scrape(&Want { format, encoding, filter }).await {
+        Ok(page) => {
+            let answer = with(answer(StatusCode::OK, page.content_type, page.body), VARY, "Accept, Accept-Encoding");
+            match page.content_encoding {
+                Some(encoding) => with(answer, CONTENT_ENCODING, encoding),
+                None => answer,
+            }
+        }
+        Err(why) => unavailable(&why.to_string()),
+    }
 }
 
 fn say(status: StatusCode, line: &'static str) -> Answer {

@@ -1,4 +1,4 @@
-//! Numbers as text, appended without allocation; whole ones without floating point, so that no digit is lost.
+//! Numbers as text. Whole ones are written without allocation and without floating point, so that no digit is lost.
 
 use std::io::Write as _;
 
@@ -31,7 +31,8 @@ pub fn value(value: Value, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the shortest text that reads back as exactly `value`.
+/// Appends the shortest text that reads back as exactly `value`, spelled as Prometheus itself spells numbers (Go's
+/// `strconv.FormatFloat` with format `g` and the shortest precision), so that a bound is the same text everywhere.
 pub fn float(value: f64, out: &mut Vec<u8>) {
     let size = value.abs();
     // Writing to a vector cannot fail.
@@ -42,7 +43,10 @@ pub fn float(value: f64, out: &mut Vec<u8>) {
     } else if size == 0.0 || (1e-4..1e21).contains(&size) {
         write!(out, "{value}")
     } else {
-        write!(out, "{value:e}")
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+        write!(out, "{digits}e{sign}{exponent:0>2}")
     };
 }
 
@@ -130,8 +134,10 @@ mod tests {
             (2.0, "2"),
             (-1.5, "-1.5"),
             (1e20, "100000000000000000000"),
-            (1e21, "1e21"),
-            (2.5e-7, "2.5e-7"),
+            (1e21, "1e+21"),
+            (2.5e-7, "2.5e-07"),
+            (-1e-5, "-1e-05"),
+            (1e300, "1e+300"),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),

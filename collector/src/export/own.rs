@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    proto::MetricFamily,
 };
 
 use super::catalog::{
@@ -88,14 +88,9 @@ impl OwnMetrics {
         }
     }
 
-    /// Appends the counters in the text format.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let before = out.len();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), out) {
-            // A page without these counters is better than a broken one.
-            out.truncate(before);
-            tracing::error!(%error, "cannot write the process's own metrics");
-        }
+    /// The counters of this moment.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 }
 
@@ -121,6 +116,8 @@ fn labels(family: &Family) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::{Encoder as _, TextEncoder};
+
     use super::{
         super::{
             catalog::{Samples, families},
@@ -133,7 +130,7 @@ mod tests {
 
     fn page(own: &OwnMetrics) -> Result<Page, String> {
         let mut out = Vec::new();
-        own.encode(&mut out);
+        TextEncoder::new().encode(&own.gather(), &mut out).map_err(|error| error.to_string())?;
         parse::page(&out)
     }
 

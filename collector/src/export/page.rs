@@ -1,15 +1,29 @@
-//! One reading → one page, encoded once and shared by everybody who asks for that reading.
+//! One reading → one page for each format and coding that is asked for, made once and shared by everybody who asks for
+//! that reading.
 //!
-//! A page is cached as a whole, the process's own counters included: all its numbers are of one moment, and what is
-//! later compressed or encrypted can be shared too. A new reading has a new generation and thereby a new page.
+//! A page is kept as a whole, the process's own counters included: all its numbers are of one moment. A new reading has a
+//! new generation and thereby new pages. Those who arrive while pages are made share the next reading, which is taken
+//! when that is done: a crowd of scrapers costs at most two readings, and nobody gets one that is older than the request.
+
+mod kept;
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use super::{own::OwnMetrics, text};
+use self::kept::{Kept, compressed};
+use super::{
+    filter::Filter,
+    negotiate::{Encoding, Format},
+    own::OwnMetrics,
+    press::Press,
+};
 use crate::{source::ProbeState, view::View};
+
+/// Pages with more rows than this are made by a thread of their own: with this many, writing takes some 50 µs and
+/// compressing a millisecond.
+const FEW_ROWS: usize = 64;
 
 /// Where views come from.
 pub trait Gather: Send + Sync {
@@ -44,25 +58,53 @@ pub enum NotReady {
     },
 }
 
+/// Which page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Want {
+    /// How it is written.
+    pub format: Format,
+    /// How it is compressed.
+    pub encoding: Encoding,
+    /// What is on it.
+    pub filter: Filter,
+}
+
+impl Default for Want {
+    /// Everything, in plain text.
+    fn default() -> Self {
+        Self { format: Format::Text, encoding: Encoding::Identity, filter: Filter::ALL }
+    }
+}
+
+/// A page as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Shared with everybody who asked for the same.
+    pub body: Bytes,
+    /// Value of the header `Content-Type`.
+    pub content_type: &'static str,
+    /// Value of the header `Content-Encoding`, if there is to be one.
+    pub content_encoding: Option<&'static str>,
+}
+
+impl Page {
+    fn new(body: Bytes, format: Format, encoding: Encoding) -> Self {
+        Self { body, content_type: format.content_type(), content_encoding: encoding.word() }
+    }
+}
+
 /// Makes pages.
 pub struct Exporter {
     gather: Box<dyn Gather>,
     own: Arc<OwnMetrics>,
-    page: Mutex<Page>,
-}
-
-/// The last page.
-#[derive(Default)]
-struct Page {
-    /// Which view it shows; `None` before the first.
-    generation: Option<u64>,
-    text: Bytes,
+    kept: Mutex<Kept>,
+    press: Press,
 }
 
 impl Exporter {
-    /// Makes pages of what `gather` reads and `own` counts.
+    /// Makes pages of what `gather` reads and `own` counts. Starts a thread.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self { gather, own, page: Mutex::default() }
+        Self { gather, own, kept: Mutex::default(), press: Press::start() }
     }
 
     /// What the process counts about itself.
@@ -70,16 +112,31 @@ impl Exporter {
         &self.own
     }
 
-    /// A page of this moment in the text format.
+    /// A page of this moment.
     ///
     /// # Errors
     /// There is no reading.
-    pub async fn scrape(&self) -> Result<Bytes, NoReading> {
-        let began = Instant::now();
-        let view = self.gather.fresh().await.ok_or(NoReading)?;
-        let text = self.text(&view).await;
-        self.own.scrape(began.elapsed());
-        Ok(text)
+    pub async fn scrape(&self, want: &Want) -> Result<Page, NoReading> {
+        let arrived = Instant::now();
+        let page = if let Ok(kept) = self.kept.try_lock() {
+            drop(kept);
+            // The sampler lets all who ask at the same time share one reading.
+            let view = self.gather.fresh().await;
+            let mut kept = self.kept.lock().await;
+            kept.move_on(arrived, view, || self.own.gather());
+            self.page(&mut kept, *want).await
+        } else {
+            let mut kept = self.kept.lock().await;
+            if kept.is_older_than(arrived) {
+                let asked = Instant::now();
+                let view = self.gather.fresh().await;
+                kept.move_on(asked, view, || self.own.gather());
+            }
+            self.page(&mut kept, *want).await
+        }
+        .ok_or(NoReading)?;
+        self.own.scrape(arrived.elapsed());
+        Ok(page)
     }
 
     /// Whether a view has been published and every needed probe is at work.
@@ -97,17 +154,36 @@ impl Exporter {
         }
     }
 
-    /// The page of `view`. Whoever comes second waits for the first one's page instead of making another.
-    async fn text(&self, view: &View) -> Bytes {
-        let mut page = self.page.lock().await;
-        if page.generation != Some(view.generation) {
-            // A little more than last time: numbers grow, users come.
-            let mut out = Vec::with_capacity(page.text.len() + page.text.len() / 16);
-            text::encode(view, &mut out);
-            self.own.encode(&mut out);
-            *page = Page { generation: Some(view.generation), text: out.into() };
+    /// A page of the reading that is kept; made unless it is there. `None` without a reading.
+    async fn page(&self, kept: &mut Kept, want: Want) -> Option<Page> {
+        let reading = kept.reading()?;
+        if let Some(body) = kept.page(want) {
+            return Some(Page::new(body, want.format, want.encoding));
         }
-        page.text.clone()
+        let plain = Want { encoding: Encoding::Identity, ..want };
+        let (known, room) = (kept.page(plain), kept.room(want));
+        let is_long = reading.view.rows().len() > FEW_ROWS;
+        let make = move || {
+            let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, room));
+            let body = compressed(&text, want.encoding);
+            (text, body)
+        };
+        let (text, body) = if is_long { self.press.run(make).await } else { make() };
+        if kept.page(plain).is_none() {
+            kept.keep(plain, text.clone());
+        }
+        Some(match body {
+            Ok(body) => {
+                if want != plain {
+                    kept.keep(want, body.clone());
+                }
+                Page::new(body, want.format, want.encoding)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot compress a page; it is sent as it is");
+                Page::new(text, want.format, Encoding::Identity)
+            }
+        })
     }
 }
 

@@ -1,61 +1,92 @@
-//! The Prometheus text format, version 0.0.4: walks the catalogue over a view and appends to a buffer.
+//! The text formats, Prometheus 0.0.4 and OpenMetrics 1.0: walks the catalogue over a page's content and appends to a
+//! buffer.
 //!
 //! Families stand in the order of the catalogue, samples in the order of the snapshot's rows, so that two pages of one
-//! view are the same bytes. What a row's samples share (`uid="…",user="…"`) is escaped once per row, what a family's
+//! content are the same bytes. What a row's samples share (`uid="…",user="…"`) is escaped once per row, what a family's
 //! samples share once per family: a sample is three copies and a number. A family without samples is left out.
+//!
+//! OpenMetrics (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) differs in this: a counter's family is named without
+//! `_total`, units are told, bounds look like floating-point numbers, `_created` says when a counter began at zero, and
+//! `# EOF` ends the page.
 
-use super::{
-    catalog::{Family, ROW_LABELS, Samples, Value, families},
-    number,
+mod labels;
+mod own;
+mod series;
+
+use self::{
+    labels::{Rows, pairs},
+    series::{BUCKET, COUNT, SUM, Series, header, le, write_created},
 };
-use crate::view::{RowView, View};
+use super::{
+    catalog::{Family, Samples, Value},
+    content::Content,
+};
 
-/// What the format calls itself.
+/// What the format 0.0.4 calls itself.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// What OpenMetrics calls itself.
+pub const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Appends everything in `view`.
-pub fn encode(view: &View, out: &mut Vec<u8>) {
-    let rows = Rows::of(view);
-    for family in families() {
+/// Which text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Prometheus' own, version 0.0.4.
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+/// Appends a whole page.
+pub fn encode(content: &Content<'_>, dialect: Dialect, out: &mut Vec<u8>) {
+    let rows = Rows::of(content);
+    for family in content.families() {
         let before = out.len();
-        header(family, out);
+        header(family, dialect, out);
         let after_header = out.len();
-        samples(family, view, &rows, out);
+        samples(family, content, &rows, dialect, out);
         if out.len() == after_header {
             out.truncate(before);
         }
     }
+    if dialect == Dialect::OpenMetrics {
+        out.extend_from_slice(b"# EOF\n");
+    }
 }
 
-fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
+fn samples(family: &Family, content: &Content<'_>, rows: &Rows<'_>, dialect: Dialect, out: &mut Vec<u8>) {
     let name = family.name;
     match family.samples {
         Samples::Row(extract) => {
-            let series = Series::new(name, "", None);
+            let (series, created) = (Series::new(name, "", None), Series::created(family, dialect, None));
             for (labels, row) in rows.iter() {
-                if let Some(value) = extract(&row) {
+                if let Some(value) = extract(row) {
                     series.write(labels, value, out);
+                    write_created(created.as_ref(), labels, row.since, out);
                 }
             }
         }
         Samples::RowBy { label, parts } => {
-            let parts: Vec<_> =
-                parts.iter().map(|(part, extract)| (Series::new(name, "", Some((label, part))), extract)).collect();
+            let part = |(part, extract)| {
+                let label = Some((label, part));
+                (Series::new(name, "", label), Series::created(family, dialect, label), extract)
+            };
+            let parts: Vec<_> = parts.iter().copied().map(part).collect();
             for (labels, row) in rows.iter() {
-                for (series, extract) in &parts {
-                    if let Some(value) = extract(&row) {
+                for (series, created, extract) in &parts {
+                    if let Some(value) = extract(row) {
                         series.write(labels, value, out);
+                        write_created(created.as_ref(), labels, row.since, out);
                     }
                 }
             }
         }
         Samples::RowHistogram { shape, observed } => {
-            let bounds = shape.classic().iter().map(|bound| bound.le).chain(["+Inf"]);
-            let buckets: Vec<_> = bounds.map(|le| Series::new(name, "_bucket", Some(("le", le)))).collect();
-            let sum = Series::new(name, "_sum", None);
-            let count = Series::new(name, "_count", None);
+            let bounds = shape.classic().iter().map(|classic| le(classic.le, dialect)).chain(["+Inf".into()]);
+            let buckets: Vec<_> = bounds.map(|bound| Series::new(name, BUCKET, Some(("le", &bound)))).collect();
+            let (sum, count) = (Series::new(name, SUM, None), Series::new(name, COUNT, None));
+            let created = Series::created(family, dialect, None);
             for (labels, row) in rows.iter() {
-                let Some(observed) = observed(&row) else { continue };
+                let Some(observed) = observed(row) else { continue };
                 let mut all = 0;
                 for (series, cumulative) in buckets.iter().zip(shape.cumulative(observed.buckets)) {
                     series.write(labels, Value::Count(cumulative), out);
@@ -63,110 +94,20 @@ fn samples(family: &Family, view: &View, rows: &Rows<'_>, out: &mut Vec<u8>) {
                 }
                 sum.write(labels, observed.sum, out);
                 count.write(labels, Value::Count(all), out);
+                write_created(created.as_ref(), labels, row.since, out);
             }
         }
-        Samples::View { labels, each } => each(view, &mut |values, value| {
-            out.extend_from_slice(name.as_bytes());
-            let mut separator = b'{';
-            for (label, text) in labels.iter().zip(values) {
-                out.push(separator);
-                pair(label, text, out);
-                separator = b',';
-            }
-            out.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
-            number::value(value, out);
-            out.push(b'\n');
+        Samples::View { labels, each } => each(content.view, &mut |values, value| {
+            let mut text = Vec::new();
+            pairs(labels.iter().copied().zip(values.iter().copied()), &mut text);
+            own::sample(&[name], &text, None, value, out);
         }),
-        // Their values live in the process's registry: `own` writes them.
-        Samples::Process { .. } => {}
+        Samples::Process { .. } => own::samples(family, content.own(family), dialect, out),
     }
-}
-
-fn header(family: &Family, out: &mut Vec<u8>) {
-    let Family { name, help, kind, .. } = family;
-    for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind.word(), "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-}
-
-/// What all samples of one family and one value of its further label share.
-struct Series {
-    /// Name and opening brace.
-    before_row: Vec<u8>,
-    /// Further label, closing brace, space.
-    after_row: Vec<u8>,
-}
-
-impl Series {
-    fn new(name: &str, suffix: &str, label: Option<(&str, &str)>) -> Self {
-        let before_row = [name, suffix, "{"].concat().into_bytes();
-        let mut after_row = Vec::new();
-        if let Some((label, value)) = label {
-            after_row.push(b',');
-            pair(label, value, &mut after_row);
-        }
-        after_row.extend_from_slice(b"} ");
-        Self { before_row, after_row }
-    }
-
-    #[inline]
-    fn write(&self, row_labels: &[u8], value: Value, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.before_row);
-        out.extend_from_slice(row_labels);
-        out.extend_from_slice(&self.after_row);
-        number::value(value, out);
-        out.push(b'\n');
-    }
-}
-
-/// A view's rows with their labels already written.
-struct Rows<'a> {
-    view: &'a View,
-    labels: Vec<u8>,
-    /// Where each row's labels end in `labels`.
-    ends: Vec<usize>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(view: &'a View) -> Self {
-        let mut labels = Vec::new();
-        let mut ends = Vec::with_capacity(view.rows().len());
-        for RowView { owner, .. } in view.rows() {
-            pair(ROW_LABELS[0], &View::uid_label(owner), &mut labels);
-            labels.push(b',');
-            pair(ROW_LABELS[1], &view.user_label(owner), &mut labels);
-            ends.push(labels.len());
-        }
-        Self { view, labels, ends }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], RowView<'a>)> {
-        let mut start = 0;
-        self.ends.iter().zip(self.view.rows()).map(move |(end, row)| {
-            let labels = &self.labels[start..*end];
-            start = *end;
-            (labels, row)
-        })
-    }
-}
-
-/// Appends `name="value"`. Backslash, double quote and newline are escaped; the format takes all else as it is.
-fn pair(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"=\"");
-    for byte in value.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(br"\\"),
-            b'"' => out.extend_from_slice(br#"\""#),
-            b'\n' => out.extend_from_slice(br"\n"),
-            other => out.push(other),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]
-pub(super) mod parse;
+pub(crate) mod parse;
 
 #[cfg(test)]
 mod tests;

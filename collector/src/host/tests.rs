@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path, time::Instant};
 
 use proptest::prelude::{any, prop, proptest};
 
-use super::{Bytes, CpuTime, Host, HostReader, Nanos, parse};
+use super::{Bytes, CpuTime, Host, HostReader, Memory, Nanos, parse};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -18,6 +18,22 @@ const PSI: &str =
 const LOADAVG: &str = "0.36 1.50 20.00 3/401 12345\n";
 const VMSTAT: &str = "pgfault 100\npgmajfault 7\nallocstall_dma 1\nallocstall_normal 2\nallocstall_movable 3\npswpin 4\npswpout 5\noom_kill 6\n";
 const TICK: Nanos = Nanos(10_000_000);
+
+/// A host of which everything is known.
+pub(crate) fn example() -> Host {
+    let pressure = || parse::pressure(PSI.as_bytes());
+    let (cpu, cpus) = parse::stat(STAT.as_bytes(), TICK);
+    Host {
+        cpu,
+        cpus,
+        memory: Memory { swap_free: Some(Bytes(0)), ..parse::memory(MEMINFO.as_bytes()) },
+        cpu_pressure: pressure(),
+        memory_pressure: pressure(),
+        io_pressure: pressure(),
+        load: parse::load(LOADAVG.as_bytes()),
+        events: parse::events(VMSTAT.as_bytes()),
+    }
+}
 
 fn host(root: &Path) -> Host {
     HostReader::at(root, 100).read()
@@ -124,7 +140,7 @@ fn a_long_file_is_read_to_its_end_and_an_endless_one_is_cut() -> Outcome {
 }
 
 /// Absent, or the same as in the whole.
-fn part_of<T: PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
+fn part_of<T: Copy + PartialEq>(part: Option<T>, whole: Option<T>) -> bool {
     part.is_none() || part == whole
 }
 

@@ -215,11 +215,13 @@ impl State {
         let usage = usage(&self.at_last_tick, &snapshot).unwrap_or_default();
         let last = self.published.load();
         let probes = if self.generation == 0 { self.source.probes().into() } else { Arc::clone(&last.probes) };
+        let settings = self.settings.load();
+        self.users.configure(settings.users.names, settings.users.name_timeout);
         let names = self.users.names(snapshot.users(), started);
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
-        let host = self.host.younger_than(MOST_AGE, self.settings.load().host, started);
-        self.books.note(&usage, snapshot.taken, self.settings.load().bursts.peak_window);
+        let host = self.host.younger_than(MOST_AGE, settings.host, started);
+        self.books.note(&usage, snapshot.taken, settings.bursts.peak_window);
         let (kept, shown, bursts) = (last.kept, Arc::clone(&last.shown), Arc::clone(&last.bursts));
         drop(last);
         let usage = Arc::new(usage);
@@ -241,7 +243,9 @@ impl State {
 
     fn reading_for_scrape(&mut self) -> Arc<View> {
         let snapshot = self.read();
-        let names = self.users.names_within(snapshot.users(), Instant::now(), NAMES);
+        // Never so long that the next tick is late for it.
+        let patience = NAMES.min(self.interval() / 4);
+        let names = self.users.names_within(snapshot.users(), Instant::now(), patience);
         let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();

@@ -10,7 +10,7 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 15] = [
     "units", "config", "snapshot", "source", "host", "users", "rates", "rolling", "bursts", "roster", "view", "policy",
     "enforce", "export", "pipeline",
 ];

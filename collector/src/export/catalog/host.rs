@@ -291,14 +291,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::super::text::{self, parse},
+        super::super::{
+            content::Content,
+            filter::Filter,
+            text::{self, Dialect, parse},
+        },
         Bytes, GROUP, Host, Nanos, Pressure, Stall, View,
     };
     use crate::host::{CpuTime, Events, Load, Memory};
 
     fn page(host: Host) -> Result<parse::Page, String> {
         let mut out = Vec::new();
-        text::encode(&View { host: Arc::new(host), ..View::default() }, &mut out);
+        let view = View { host: Arc::new(host), ..View::default() };
+        text::encode(&Content::new(&view, &[], Filter::ALL), Dialect::Prometheus, &mut out);
         parse::page(&out)
     }
 

@@ -1,7 +1,8 @@
 //! Golden page, sharing, readiness.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::Path,
     sync::{
         Arc,
@@ -15,16 +16,19 @@ use tokio::sync::Barrier;
 
 use super::{
     super::{own::VERSION, text::parse},
-    Exporter, Gather, NoReading, NotReady, OwnMetrics, Pin, ProbeState, View,
+    Encoding, Exporter, FEW_ROWS, Filter, Format, Gather, NoReading, NotReady, OwnMetrics, Pin, ProbeState, View, Want,
 };
 use crate::{
     snapshot::{Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},
-    source::{Kept, Probe, ProgramRuns},
+    source::{Probe, ProgramRuns},
     units::{Bytes, Nanos, Uid},
     users::Names,
+    view::tests::complete,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const PLAIN: Want = Want { format: Format::Text, encoding: Encoding::Identity, filter: Filter::ALL };
 
 /// Always the same view.
 struct Fixed(Option<Arc<View>>);
@@ -132,17 +136,17 @@ fn host() -> View {
     let rows = owners.into_iter().zip(counters).map(|(owner, counters)| Row { owner, counters }).collect();
     let unattributed = Unattributed { no_ledger: 1, overflow: 2, overflow_users: 3, clamped: 4, no_row: 5 };
     let names = [(Uid(0), "root"), (Uid(1000), "bobby \"tables\"\\\n{x=\"y\"} 1")];
-    View {
+    complete(View {
         snapshot: Arc::new(Snapshot { taken: Nanos(1), rows, unattributed, ..Snapshot::default() }),
         names: names.into_iter().map(|(uid, name)| (uid, Arc::from(name))).collect::<Names>(),
         kernel_memory: Bytes(1 << 26),
+        host: Arc::new(crate::host::tests::example()),
         user_slots: 256,
-        kept: Kept::ALL,
         ..of_probes(vec![
             probe("sched_switch", true, ProbeState::Active),
             Probe { hook: "perf_event/cpu-clock", ..probe("tick", false, ProbeState::Failed("no such device".into())) },
         ])
-    }
+    })
 }
 
 /// `UIDMETER_BLESS=1` writes the file anew; the difference is then reviewed like any other.
@@ -159,45 +163,160 @@ fn assert_golden(file: &str, text: &str) -> io::Result<()> {
 }
 
 #[tokio::test]
-async fn the_page_is_the_golden_one() -> Outcome {
+async fn text_pages_are_the_golden_ones() -> Outcome {
     let exporter = exporter(Fixed(Some(Arc::new(host()))))?;
     exporter.own().tick(Duration::from_micros(40), false);
     exporter.own().tick(Duration::from_micros(1_500), true);
-    let page = exporter.scrape().await?;
-    parse::page(&page)?;
+    parse::page(&exporter.scrape(&PLAIN).await?.body)?;
     let version = format!("version=\"{VERSION}\"");
-    let text = String::from_utf8(page.into())?.replace(&version, "version=\"VERSION\"");
-    assert_golden("metrics.txt", &text)?;
+    for (format, file) in [(Format::Text, "metrics.txt"), (Format::OpenMetrics, "metrics.openmetrics.txt")] {
+        let page = exporter.scrape(&Want { format, ..PLAIN }).await?.body;
+        assert_golden(file, &String::from_utf8(page.into())?.replace(&version, "version=\"VERSION\""))?;
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn those_who_scrape_together_share_one_reading_and_one_page() -> Outcome {
     let exporter = exporter(Shared { readings: AtomicUsize::new(0), together: Barrier::new(2) })?;
-    let (one, other) = tokio::join!(exporter.scrape(), exporter.scrape());
+    let (one, other) = tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
     let (one, other) = (one?, other?);
-    assert_eq!(one.as_ptr(), other.as_ptr());
-    let (next, _) = tokio::join!(exporter.scrape(), exporter.scrape());
-    assert_ne!(one.as_ptr(), next?.as_ptr());
+    assert_eq!(one.body.as_ptr(), other.body.as_ptr());
+    let (next, _) = tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
+    assert_ne!(one.body.as_ptr(), next?.body.as_ptr());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_new_reading_gets_a_new_page() -> Outcome {
     let exporter = exporter(Shared { readings: AtomicUsize::new(0), together: Barrier::new(1) })?;
-    let first = exporter.scrape().await?;
-    let second = exporter.scrape().await?;
+    let first = exporter.scrape(&PLAIN).await?;
+    let second = exporter.scrape(&PLAIN).await?;
     let scrapes = |page: &[u8]| -> Result<_, String> {
         Ok(parse::page(page)?.value("uidmeter_scrape_duration_seconds_count").map(str::to_owned))
     };
-    assert_eq!(scrapes(&first)?.as_deref(), Some("0"));
-    assert_eq!(scrapes(&second)?.as_deref(), Some("1"));
+    assert_eq!(scrapes(&first.body)?.as_deref(), Some("0"));
+    assert_eq!(scrapes(&second.body)?.as_deref(), Some("1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn formats_codings_and_choices_of_one_reading_stand_side_by_side_each_made_once() -> Outcome {
+    let exporter = exporter(Fixed(Some(Arc::new(host()))))?;
+    let users = Filter::from_query(Some("name[]=uidmeter_users"))?;
+    let mut wants = Vec::new();
+    for format in Format::ALL {
+        for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd] {
+            wants.extend([Want { format, encoding, filter: Filter::ALL }]);
+        }
+    }
+    wants.push(Want { filter: users, ..PLAIN });
+    let mut pages = Vec::new();
+    for want in &wants {
+        pages.push(exporter.scrape(want).await?);
+    }
+    for (want, page) in wants.iter().zip(&pages) {
+        assert_eq!(exporter.scrape(want).await?.body.as_ptr(), page.body.as_ptr(), "{want:?}");
+        assert_eq!((page.content_type, page.content_encoding), (want.format.content_type(), want.encoding.word()));
+        let plain = exporter.scrape(&Want { encoding: Encoding::Identity, ..*want }).await?.body;
+        assert_eq!(decompressed(&page.body, want.encoding)?, plain, "{want:?}");
+    }
+    let lengths: std::collections::HashSet<_> = pages.iter().map(|page| page.body.len()).collect();
+    assert_eq!(lengths.len(), pages.len());
+    let only = String::from_utf8(pages.last().ok_or("no page")?.body.to_vec())?;
+    assert_eq!(only.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>(), ["uidmeter_users 3"]);
+    Ok(())
+}
+
+fn decompressed(body: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    match encoding {
+        Encoding::Identity => page.extend_from_slice(body),
+        Encoding::Gzip => drop(flate2::read::GzDecoder::new(body).read_to_end(&mut page)?),
+        Encoding::Zstd => drop(zstd::Decoder::new(body)?.read_to_end(&mut page)?),
+    }
+    Ok(page)
+}
+
+#[tokio::test]
+async fn more_choices_than_are_kept_are_served_all_the_same() -> Outcome {
+    let exporter = exporter(Fixed(Some(Arc::new(host()))))?;
+    for family in crate::export::catalog::families() {
+        let filter = Filter::from_query(Some(&format!("name[]={}", family.name)))?;
+        let page = exporter.scrape(&Want { filter, ..PLAIN }).await?;
+        assert_eq!(parse::page(&page.body)?.families.len(), 1, "{}", family.name);
+    }
+    assert!(parse::page(&exporter.scrape(&PLAIN).await?.body)?.families.len() > 10);
+    Ok(())
+}
+
+/// A new reading for everybody who asks, none from the `ends`th on.
+struct Each {
+    asked: Arc<AtomicUsize>,
+    ends: usize,
+    rows: usize,
+}
+
+impl Gather for Each {
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = Option<Arc<View>>> + Send + '_>> {
+        let generation = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let row = |uid| Row { owner: Owner::User(Uid(uid)), counters: Counters::default() };
+        let rows = (0..).map(row).take(self.rows).collect();
+        let snapshot = Arc::new(Snapshot { rows, ..Snapshot::default() });
+        let view = View { generation: generation as u64, snapshot, ..View::default() };
+        Box::pin(std::future::ready((generation < self.ends).then(|| Arc::new(view))))
+    }
+
+    fn published(&self) -> Arc<View> {
+        Arc::default()
+    }
+}
+
+#[tokio::test]
+async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_others_who_wait() -> Outcome {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    let gzip = Want { encoding: Encoding::Gzip, ..PLAIN };
+    let scrape = || exporter.scrape(&gzip);
+    let pages = tokio::join!(scrape(), scrape(), scrape(), scrape());
+    let bodies = [pages.0?, pages.1?, pages.2?, pages.3?].map(|page| page.body.as_ptr());
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_ne!(bodies[0], bodies[1]);
+    assert_eq!((bodies[1], bodies[1]), (bodies[2], bodies[3]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: 2, rows: FEW_ROWS + 1 })?;
+    let (first, second, third) =
+        tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
+    assert!(first.is_ok());
+    assert_eq!((second, third), (Err(NoReading), Err(NoReading)));
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(exporter.scrape(&PLAIN).await, Err(NoReading));
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scraper_that_goes_away_leaves_the_next_one_a_page() -> Outcome {
+    let exporter = exporter(Each { asked: Arc::default(), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    // Polled once: its page is being made.
+    let gone = exporter.scrape(&PLAIN);
+    tokio::select! {
+        biased;
+        page = gone => assert!(page.is_err(), "made too soon for this test"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(exporter.scrape(&PLAIN).await?.body.len() > 1000);
     Ok(())
 }
 
 #[tokio::test]
 async fn without_a_reading_there_is_no_page() -> Outcome {
-    assert_eq!(exporter(Fixed(None))?.scrape().await, Err(NoReading));
+    assert_eq!(exporter(Fixed(None))?.scrape(&PLAIN).await, Err(NoReading));
     Ok(())
 }
 

@@ -2,59 +2,59 @@
 
 /// A page read back.
 #[derive(Debug)]
-pub(in crate::export) struct Page {
+pub(crate) struct Page {
     /// In the order of the page.
-    pub(in crate::export) families: Vec<Family>,
+    pub(crate) families: Vec<Family>,
 }
 
 /// A family read back.
 #[derive(Debug)]
-pub(in crate::export) struct Family {
+pub(crate) struct Family {
     /// From `# HELP`.
-    pub(in crate::export) name: String,
+    pub(crate) name: String,
     /// From `# HELP`.
-    pub(in crate::export) help: String,
+    pub(crate) help: String,
     /// From `# TYPE`.
-    pub(in crate::export) kind: String,
+    pub(crate) kind: String,
     /// In the order of the page.
-    pub(in crate::export) samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// A line that is not a comment.
 #[derive(Debug)]
-pub(in crate::export) struct Sample {
+pub(crate) struct Sample {
     /// Name and labels as they stand on the page.
-    pub(in crate::export) series: String,
+    pub(crate) series: String,
     /// Name with suffix.
-    pub(in crate::export) name: String,
+    pub(crate) name: String,
     /// Names and values, unescaped, in the order of the line.
-    pub(in crate::export) labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// The number as it stands on the page.
-    pub(in crate::export) value: String,
+    pub(crate) value: String,
 }
 
 impl Sample {
     /// Value of a label.
-    pub(in crate::export) fn label(&self, name: &str) -> Option<&str> {
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|label| label.0 == name).map(|label| label.1.as_str())
     }
 }
 
 impl Page {
     /// The samples of a family, none if it is missing.
-    pub(in crate::export) fn samples(&self, family: &str) -> &[Sample] {
+    pub(crate) fn samples(&self, family: &str) -> &[Sample] {
         self.families.iter().find(|found| found.name == family).map_or(&[], |found| &found.samples)
     }
 
     /// The number of a series, spelled as on the page.
-    pub(in crate::export) fn value(&self, series: &str) -> Option<&str> {
+    pub(crate) fn value(&self, series: &str) -> Option<&str> {
         let mut samples = self.families.iter().flat_map(|family| &family.samples);
         samples.find(|sample| sample.series == series).map(|sample| sample.value.as_str())
     }
 }
 
 /// Reads a page: each family has one HELP line, one TYPE line and then all its samples, no series stands twice.
-pub(in crate::export) fn page(page: &[u8]) -> Result<Page, String> {
+pub(crate) fn page(page: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(page).map_err(|error| error.to_string())?;
     let text = text.strip_suffix('\n').ok_or("the last line does not end")?;
     let mut families: Vec<Family> = Vec::new();

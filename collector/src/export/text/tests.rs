@@ -1,8 +1,9 @@
 //! The encoder against a strict reader, against the `prometheus` crate and against itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use collector_ebpf::latency::BUCKETS;
+use hyper::StatusCode;
 use prometheus::{CounterVec, Encoder, Histogram, HistogramOpts, Opts, Registry, TextEncoder};
 use proptest::{
     prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
@@ -11,17 +12,23 @@ use proptest::{
 
 use super::{
     super::{
-        catalog::{Kind, Samples},
+        catalog::{Kind, Samples, families},
+        content::Content,
+        filter::Filter,
+        own::OwnMetrics,
         shape::LATENCY,
     },
-    View, encode, families,
+    Dialect, encode,
     parse::{self, Page},
 };
 use crate::{
     snapshot::{Counters, Latency, Owner, Row, Snapshot},
     units::{Nanos, Uid},
     users::Names,
+    view::View,
 };
+
+mod openmetrics;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -37,7 +44,7 @@ fn view(users: &[(u32, &str, Counters)]) -> View {
 
 fn page(view: &View) -> Result<Page, String> {
     let mut out = Vec::new();
-    encode(view, &mut out);
+    encode(&Content::new(view, &[], Filter::ALL), Dialect::Prometheus, &mut out);
     parse::page(&out)
 }
 
@@ -157,6 +164,40 @@ fn the_prometheus_crate_writes_the_same_families_the_same_way() -> Outcome {
     let user = raw.lines().find_map(|line| line.strip_prefix("uidmeter_cpu_seconds_total{uid=\"7\","));
     let user = user.and_then(|line| line.rsplit_once('}')).ok_or("no such line")?.0;
     assert_eq!(ours.samples(cpu.name)[0].series, format!("{}{{uid=\"7\",{user}}}", cpu.name));
+    Ok(())
+}
+
+#[test]
+fn the_prometheus_crate_writes_the_process_s_own_metrics_the_same_way() -> Outcome {
+    let own = OwnMetrics::new()?;
+    own.tick(Duration::from_micros(1_234), true);
+    own.scrape(Duration::from_millis(3));
+    own.request(StatusCode::NOT_FOUND, "unknown");
+    let gathered = own.gather();
+    let mut out = Vec::new();
+    encode(&Content::new(&View::default(), &gathered, Filter::ALL), Dialect::Prometheus, &mut out);
+    let ours = parse::page(&out)?;
+    let mut out = Vec::new();
+    TextEncoder::new().encode(&gathered, &mut out)?;
+    let oracle = parse::page(&out)?;
+    assert!(oracle.families.len() >= 5);
+    for theirs in &oracle.families {
+        let found = ours.families.iter().find(|family| family.name == theirs.name).ok_or("family is missing")?;
+        assert_eq!((&found.help, &found.kind), (&theirs.help, &theirs.kind));
+        assert_eq!(normal(&found.samples)?, normal(&theirs.samples)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_filter_leaves_only_what_it_names() -> Outcome {
+    let view = view(&[(7, "ann", Counters::default())]);
+    let own = OwnMetrics::new()?.gather();
+    let filter = Filter::from_query(Some("name[]=uidmeter_build_info&name[]=uidmeter_migrations_total"))?;
+    let mut out = Vec::new();
+    encode(&Content::new(&view, &own, filter), Dialect::Prometheus, &mut out);
+    let names: Vec<_> = parse::page(&out)?.families.iter().map(|family| family.name.clone()).collect();
+    assert_eq!(names, ["uidmeter_migrations_total", "uidmeter_build_info"]);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{Config, Loaded, Reload, Reloader, SETTINGS, Settings, merge};
 use crate::{
     config::RunFlags,
-    export::{Gather as _, OwnMetrics},
+    export::{Gather as _, OwnMetrics, catalog::CONFIG_RELOAD},
     pipeline::{Sampler, sampler::tests::Clockwork},
     users::Users,
 };
@@ -55,9 +55,9 @@ impl Rig {
     }
 
     fn successful(&self) -> bool {
-        let mut page = Vec::new();
-        self.own.encode(&mut page);
-        String::from_utf8_lossy(&page).contains("\nuidmeter_config_last_reload_successful 1\n")
+        let families = self.own.gather();
+        let family = families.iter().find(|family| family.name() == CONFIG_RELOAD.name);
+        family.is_some_and(|family| family.get_metric()[0].get_gauge().get_value() > 0.5)
     }
 }
 

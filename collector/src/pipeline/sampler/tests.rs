@@ -18,6 +18,8 @@ use crate::{
     units::{Bytes, Nanos, Uid},
 };
 
+mod names;
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// One user who uses one second at each reading.
