@@ -117,7 +117,7 @@ pub struct UidHoldings {
     pub threads: u64,
 }
 
-/// Indices of [`UidHoldings::pages`]: `MM_FILEPAGES` and so on of include/linux/mm_types_task.h.
+/// Indices of [`UidHoldings::pages`]: `MM_FILEPAGES` and so on of `include/linux/mm_types_task.h`.
 pub mod page_kind {
     /// Pages of files.
     pub const FILE: usize = 0;

@@ -3,7 +3,7 @@
 use crate::units::Nanos;
 
 /// Parts of a window: what is told may be older than the window by one part.
-const PARTS: u64 = 16;
+const PARTS: usize = 16;
 
 /// The greatest of the values of the last window, in constant space.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -11,7 +11,7 @@ pub struct RollingMax {
     /// Number of the part into which the last value fell.
     part: u64,
     /// The greatest value of each of the last parts.
-    values: [f64; PARTS as usize],
+    values: [f64; PARTS],
 }
 
 impl RollingMax {
@@ -30,8 +30,8 @@ impl RollingMax {
 
     /// Forgets the parts that the window has left. Another window numbers its parts differently and begins anew.
     fn advance(&mut self, now: Nanos, window: Nanos) {
-        let part = now.0 / (window.0 / PARTS).max(1);
-        if part < self.part || part - self.part >= PARTS {
+        let part = now.0 / (window.0 / PARTS as u64).max(1);
+        if part < self.part || part - self.part >= PARTS as u64 {
             self.values = Default::default();
         } else {
             for passed in self.part + 1..=part {
@@ -43,7 +43,7 @@ impl RollingMax {
 
     #[expect(clippy::cast_possible_truncation, reason = "a remainder below 16")]
     fn place(part: u64) -> usize {
-        (part % PARTS) as usize
+        (part % PARTS as u64) as usize
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
                 };
                 let told = peak.get(Nanos(now), WINDOW);
                 // The oldest part is cut off where the newest begins.
-                prop_assert!(told >= greatest(WINDOW.0 - WINDOW.0 / PARTS));
+                prop_assert!(told >= greatest(WINDOW.0 - WINDOW.0 / PARTS as u64));
                 prop_assert!(told <= greatest(WINDOW.0));
             }
         }

@@ -227,14 +227,14 @@ impl State {
         let usage = Arc::new(usage);
         self.publish(View {
             snapshot,
+            kept,
+            shown,
+            bursts,
             usage,
             names,
             host,
             probes,
             kernel_memory,
-            kept,
-            shown,
-            bursts,
             ..View::default()
         });
         self.spare = Arc::try_unwrap(before).ok();
@@ -254,14 +254,14 @@ impl State {
         let (shown, bursts) = self.books.shown(&snapshot);
         self.publish(View {
             snapshot,
+            kept,
+            shown,
+            bursts,
             usage,
             names,
             host,
             probes,
             kernel_memory,
-            kept,
-            shown,
-            bursts,
             ..View::default()
         })
     }

@@ -36,7 +36,7 @@ pub struct Counters {
     pub events: Events,
 }
 
-/// Bytes read and written, as `/proc/PID/io` tells them of one process (proc_pid_io(5)).
+/// Bytes read and written, as `/proc/PID/io` tells them of one process (`proc_pid_io(5)`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Io {
     /// Returned by `read(2)` and its kind, from wherever.

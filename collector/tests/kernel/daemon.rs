@@ -12,7 +12,7 @@ use crate::{Outcome, exact::eprintln_figures, oracle::Cgroup, refusal::doctored_
 
 /// Ids of the loaded programs that have the names of ours.
 pub(crate) fn our_programs() -> BTreeSet<u32> {
-    let names: [&[u8]; 4] = [b"sched_switch", b"task_newtask", b"seed_ledgers", b"tick"];
+    let names: [&[u8]; 4] = [b"sched_switch", b"task_newtask", b"task_walk", b"tick"];
     aya::programs::loaded_programs()
         .flatten()
         .filter(|program| names.contains(&program.name()))
@@ -110,7 +110,7 @@ pub(crate) fn goes_on_without_one_probe() -> Outcome {
     let daemon = Daemon::start(&["--btf", &btf.path().to_string_lossy()])?;
     for (probe, hook, expected) in [
         ("task_newtask", "tp_btf/task_newtask", "0"),
-        ("seed_ledgers", "iter/task", "1"),
+        ("task_walk", "iter/task", "1"),
         ("sched_switch", "tp_btf/sched_switch", "1"),
         ("tick", "perf_event/cpu-clock", "1"),
     ] {

@@ -5,10 +5,17 @@
 
 mod daemon;
 mod exact;
+mod holdings;
+mod io;
+mod lifecycle;
+mod limited;
+mod memory;
 mod oracle;
 mod overflow;
 mod refusal;
 mod resolution;
+mod slice;
+mod slots;
 #[path = "../support/daemon.rs"]
 mod support;
 mod user;
@@ -41,6 +48,16 @@ fn main() -> ExitCode {
         ("a_hog_that_never_sleeps_shows_within_two_ticks", resolution::hog),
         ("a_burst_is_visible_in_the_tick_that_contains_it", resolution::burst),
         ("ten_thousand_users_in_256_slots_lose_nothing", overflow::ten_thousand_users),
+        ("slots_are_taken_back_and_nobody_inherits", slots::recycling),
+        ("a_user_who_is_gone_can_be_forgotten", slots::forgetting),
+        ("bytes_read_and_written_are_those_of_proc_io", io::bytes),
+        ("block_io_delay_is_that_of_proc_stat", io::delay),
+        ("forks_threads_execs_and_exits_are_counted", lifecycle::counts),
+        ("a_thread_that_executes_does_not_end_its_process", lifecycle::thread_executes),
+        ("resident_memory_is_that_of_proc_status_and_counts_once", holdings::resident),
+        ("work_outside_the_users_slice_is_told", slice::outside),
+        ("reclaim_in_a_cgroup_is_charged_to_its_user", memory::group_reclaim),
+        ("a_user_killed_for_his_cgroups_memory_shows_one_kill", memory::group_kill),
         ("the_daemon_serves_exact_figures_and_ends_within_a_second", daemon::serves_and_ends),
         ("the_daemon_is_small", daemon::is_small),
         ("a_probe_that_fails_alone_does_not_stop_the_rest", daemon::goes_on_without_one_probe),

@@ -116,7 +116,7 @@ fn hierarchy() -> io::Result<(PathBuf, Kind)> {
         .ok_or_else(|| io::Error::other("no cgroup file system is mounted"))
 }
 
-fn mounted(r#type: &str, option: Option<&str>) -> io::Result<Option<PathBuf>> {
+pub(crate) fn mounted(r#type: &str, option: Option<&str>) -> io::Result<Option<PathBuf>> {
     let mounts = fs::read_to_string("/proc/mounts")?;
     Ok(mounts.lines().find_map(|line| {
         let fields: Vec<_> = line.split(' ').collect();

@@ -2,6 +2,8 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
@@ -56,9 +58,14 @@ impl Load {
     /// Starts a process that joins `cgroup`, becomes `uid`, and waits, off the CPU. `load` is its name and arguments;
     /// see [`crate::workload`].
     pub(crate) fn prepare(uid: u32, cgroup: &Cgroup, load: &[&str]) -> io::Result<Self> {
+        Self::prepare_in(uid, &cgroup.procs(), load)
+    }
+
+    /// The same; `procs` is the file through which processes join their cgroup.
+    pub(crate) fn prepare_in(uid: u32, procs: &Path, load: &[&str]) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("--workload")
-            .arg(cgroup.procs())
+            .arg(procs)
             .arg(uid.to_string())
             .args(load)
             .stdin(Stdio::piped())
@@ -90,6 +97,12 @@ impl Load {
         // It says so just before it blocks.
         thread::sleep(Duration::from_millis(30));
         Ok(())
+    }
+
+    /// Waits until a signal ends it, and gives the signal's number.
+    pub(crate) fn killed_by(mut self) -> io::Result<i32> {
+        let status = self.child.wait()?;
+        status.signal().ok_or_else(|| io::Error::other(format!("the load was not killed: {status}")))
     }
 
     /// Waits for its end.

@@ -2,7 +2,9 @@
 
 use std::{
     fs, hint,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::{fs::FileExt as _, process::CommandExt as _},
+    path::Path,
     process::{Command, ExitCode},
     thread,
     time::{Duration, Instant},
@@ -60,6 +62,47 @@ fn begin(arguments: &[String]) -> io::Result<()> {
             say("done")
         }
         "system" => ready_as(uid, false).and_then(|()| system_calls(Duration::from_millis(number(0)?))),
+        "io" => {
+            ready_as(uid, false)?;
+            read_and_write(Path::new(rest.get(1).map_or("/tmp", String::as_str)), number(0)?)?;
+            say("done")
+        }
+        "read-slowly" => {
+            let file = spread_out(Path::new(rest.get(1).map_or("/tmp", String::as_str)), number(0)?)?;
+            ready_as(uid, false)?;
+            read_slowly(&file, number(0)?)?;
+            say("done")
+        }
+        "lifecycle" => {
+            ready_as(uid, false)?;
+            lifecycle(number(0)?, number(1)?)?;
+            say("done")
+        }
+        "exec-from-thread" => {
+            ready_as(uid, false)?;
+            let mut child = Command::new("/proc/self/exe").args(["--workload", "-", "0", "thread-executes"]).spawn()?;
+            child.wait()?;
+            say("done")
+        }
+        "thread-executes" => {
+            let thread =
+                thread::spawn(|| Command::new("/proc/self/exe").args(["--workload", "-", "0", "spin-now", "1"]).exec());
+            Err(thread.join().map_err(|_| io::Error::other("the thread panicked"))?)
+        }
+        "hold" => {
+            ready_as(uid, false)?;
+            hold(number(0)?, number(1)?, number(2)?)
+        }
+        "thrash" => {
+            ready_as(uid, false)?;
+            thrash(number(0)?, number(1)?)?;
+            say("done")
+        }
+        "devour" => {
+            fs::write("/proc/self/oom_score_adj", "1000")?;
+            ready_as(uid, false)?;
+            devour()
+        }
         "faults" => ready_as(uid, false).and_then(|()| faults(number(0)?)),
         "wander" => {
             ready_as(uid, false)?;
@@ -169,6 +212,131 @@ fn faults(pages: u64) -> io::Result<()> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Writes a file of some pages to storage and reads it back; then writes another one and deletes it while it is still dirty.
+fn read_and_write(folder: &Path, pages: u64) -> io::Result<()> {
+    let path = folder.join(format!("uidmeter-test-io-{}", std::process::id()));
+    let page = vec![7; 4096];
+    let mut file = fs::File::options().create_new(true).read(true).write(true).open(&path)?;
+    for _ in 0..pages {
+        file.write_all(&page)?;
+    }
+    file.sync_all()?;
+    nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    file.rewind()?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    for _ in 0..pages {
+        file.write_all(&page)?;
+    }
+    file.set_len(0)?;
+    fs::remove_file(&path)
+}
+
+/// Distance of the blocks that [`read_slowly`] reads: far apart, so that none is read ahead.
+const APART: u64 = 1 << 20;
+
+/// A file without a name whose blocks are on storage and not in memory.
+fn spread_out(folder: &Path, blocks: u64) -> io::Result<fs::File> {
+    let path = folder.join(format!("uidmeter-test-blocks-{}", std::process::id()));
+    let file = fs::File::options().create_new(true).read(true).write(true).open(&path)?;
+    fs::remove_file(&path)?;
+    for i in 0..blocks {
+        file.write_all_at(&[7; 4096], i * APART)?;
+    }
+    file.sync_all()?;
+    nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(file)
+}
+
+/// Reads each block; each is a wait for the device.
+fn read_slowly(file: &fs::File, blocks: u64) -> io::Result<()> {
+    let mut block = [0; 4096];
+    for i in 0..blocks {
+        file.read_exact_at(&mut block, i * APART)?;
+    }
+    Ok(())
+}
+
+/// Processes that each execute a program, and threads.
+fn lifecycle(processes: u64, threads: u64) -> io::Result<()> {
+    for _ in 0..processes {
+        waitpid(
+            child(|| Err(Command::new("/proc/self/exe").args(["--workload", "-", "0", "spin-now", "1"]).exec()))?,
+            None,
+        )?;
+    }
+    for _ in 0..threads {
+        thread::spawn(|| spin(Duration::from_millis(1))).join().map_err(|_| io::Error::other("a thread panicked"))?;
+    }
+    Ok(())
+}
+
+/// Holds memory of each kind, in pages, with four threads that share it.
+fn hold(anon: u64, file: u64, shmem: u64) -> io::Result<()> {
+    let length = |pages: u64| usize::try_from(pages * 4096).map_err(io::Error::other);
+    let mut private = memmap2::MmapMut::map_anon(length(anon)?)?;
+    private.advise(memmap2::Advice::NoHugePage)?;
+    let backing = nix::sys::memfd::memfd_create("uidmeter-test", nix::sys::memfd::MFdFlags::empty())?;
+    let backing = fs::File::from(backing);
+    backing.set_len(shmem * 4096)?;
+    // SAFETY: nobody else knows the file, so it does not shrink.
+    let mut shared_file = unsafe { memmap2::MmapMut::map_mut(&backing)? };
+    let path = std::env::temp_dir().join(format!("uidmeter-test-hold-{}", std::process::id()));
+    fs::write(&path, vec![1; length(file)?])?;
+    // SAFETY: as above, the file is this process' own.
+    let mapped = unsafe { memmap2::Mmap::map(&fs::File::open(&path)?)? };
+    fs::remove_file(&path)?;
+    let mut sum = 0_u64;
+    for at in (0..private.len()).step_by(4096) {
+        private[at] = 1;
+    }
+    for at in (0..shared_file.len()).step_by(4096) {
+        shared_file[at] = 1;
+    }
+    for at in (0..mapped.len()).step_by(4096) {
+        sum += u64::from(mapped[at]);
+    }
+    hint::black_box(sum);
+    for _ in 0..3 {
+        thread::spawn(|| thread::sleep(Duration::from_mins(5)));
+    }
+    say("done")
+}
+
+/// Reads a file again and again that is larger than the memory which the cgroup allows.
+fn thrash(pages: u64, rounds: u64) -> io::Result<()> {
+    let length = usize::try_from(pages * 4096).map_err(io::Error::other)?;
+    let mut memory = vec![0_u8; 1 << 20];
+    let path = std::env::temp_dir().join(format!("uidmeter-test-thrash-{}", std::process::id()));
+    let mut file = fs::File::options().create_new(true).read(true).write(true).open(&path)?;
+    fs::remove_file(&path)?;
+    for _ in 0..rounds {
+        file.rewind()?;
+        for _ in 0..length / memory.len() {
+            file.write_all(&memory)?;
+        }
+        file.sync_all()?;
+        file.rewind()?;
+        for _ in 0..length / memory.len() {
+            file.read_exact(&mut memory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes memory until it is killed for it.
+fn devour() -> io::Result<()> {
+    let mut held = Vec::new();
+    loop {
+        let mut memory = memmap2::MmapMut::map_anon(1 << 22)?;
+        memory.advise(memmap2::Advice::NoHugePage)?;
+        for at in (0..memory.len()).step_by(4096) {
+            memory[at] = 1;
+        }
+        held.push(memory);
+    }
 }
 
 /// Spins and is moved between two CPUs every 3 ms.

@@ -196,7 +196,7 @@ fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Load
         .ok_or(LoadError::Refused { what: name, why: "the embedded object has no such map".into() })
 }
 
-/// Address of `__per_cpu_offset` (arch/x86/kernel/setup_percpu.c and its like), or 0 where the kernel does not tell: without
+/// Address of `__per_cpu_offset` (`arch/x86/kernel/setup_percpu.c` and its like), or 0 where the kernel does not tell: without
 /// it, what CPUs keep back of resident memory is not counted.
 fn per_cpu_offset() -> u64 {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();

@@ -18,7 +18,7 @@ pub(super) fn offsets(btf: &Btf<'_>) -> Result<(Offsets, Vec<&'static FieldPath>
     for path in &PATHS {
         match btf.member(path.root, path.members)? {
             Some(member) if path.size == ANY_SIZE || member.size == path.size => {
-                offsets[path.field as usize] = member.offset
+                offsets[path.field as usize] = member.offset;
             }
             Some(member) => {
                 return Err(FieldError::Size { field: name(path), found: member.size, expected: path.size });
@@ -82,7 +82,7 @@ struct RssShape {
 }
 
 /// `struct mm_rss_stat` with an array of 64-bit counts up to Linux 6.1; later an array of `struct percpu_counter`
-/// (commit f1a7941243c1, "mm: convert mm's rss stats into percpu_counter").
+/// (commit f1a7941243c1, "mm: convert mm's rss stats into `percpu_counter`").
 fn rss_shape(btf: &Btf<'_>) -> Result<RssShape, BtfError> {
     let unknown = RssShape { stride: 0, count: 0, per_cpu: ABSENT };
     if let Some(count) = btf.member("mm_rss_stat", &["count"])? {

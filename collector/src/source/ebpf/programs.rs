@@ -353,8 +353,10 @@ fn program_error(error: &ProgramError) -> String {
                 !["processed ", "stack depth ", "verification time "].iter().any(|start| line.starts_with(start))
                     && !line.is_empty()
             };
-            let verdict = log.lines().rev().find(is_verdict);
-            format!("the verifier says {:?} ({io_error})", verdict.unwrap_or_default())
+            match log.lines().rev().find(is_verdict) {
+                Some(verdict) => format!("the verifier says {verdict:?} ({io_error})"),
+                None => format!("the kernel refuses it: {io_error}"),
+            }
         }
         other => with_causes(other),
     }

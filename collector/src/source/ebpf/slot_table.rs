@@ -151,12 +151,13 @@ impl SlotTable {
     /// walks. They must now be removed from the table in the kernel, so that nobody finds them any more.
     pub(super) fn detach(&mut self, banks: &Banks, walk: u64, patience: u32) -> Vec<Uid> {
         let mut gone = Vec::new();
-        for (number, (slot, entry)) in (0..).zip(self.slots.iter_mut().zip(&self.owners)).skip(FIRST_USER_SLOT as usize)
+        for (number, (slot, entry)) in
+            (0_usize..).zip(self.slots.iter_mut().zip(&self.owners)).skip(FIRST_USER_SLOT as usize)
         {
             let Some(uid) = owner(*entry).filter(|_| !slot.detached) else {
                 continue;
             };
-            let used = banks.seen.load(number as usize) == walk;
+            let used = banks.seen.load(number) == walk;
             slot.unused_walks = if used { 0 } else { slot.unused_walks.saturating_add(1) };
             if slot.unused_walks > patience {
                 slot.detached = true;

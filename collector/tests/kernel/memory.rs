@@ -1,0 +1,106 @@
+//! Reclaim and kills in a cgroup with a limit, against the group's own counters.
+
+use std::{thread, time::Duration};
+
+use collector::{
+    snapshot::Owner,
+    source::{Source as _, Subject, ebpf::EbpfSource},
+    units::Uid,
+};
+use nix::sys::signal::Signal;
+
+use crate::{
+    Outcome,
+    exact::{eprintln_figures, healthy},
+    limited::LimitedGroup,
+    oracle::Cgroup,
+    user::{Load, counters, load, read},
+};
+
+const LIMIT: u64 = 32 << 20;
+
+/// Whoever hits the limit of his group has to free memory first, each time.
+pub(crate) fn group_reclaim() -> Outcome {
+    let (uid, other) = (21_800, 21_801);
+    let mut source = load()?;
+    if !source.kept().has(Subject::Reclaim) {
+        return Err("reclaim is not counted, which every supported kernel should allow".into());
+    }
+    let group = LimitedGroup::new(LIMIT)?;
+    let elsewhere = Cgroup::new()?;
+    let mut bystander = Load::prepare(other, &elsewhere, &["faults", "100"])?;
+    let mut load = Load::prepare_in(uid, &group.procs(), &["thrash", "16384", "2"])?;
+    let (hits, stalled) = (group.hits()?, group.stalled_ns());
+    bystander.go()?;
+    load.go()?;
+    load.await_line("done")?;
+    let hits = group.hits()? - hits;
+    let events = counters(&mut source, uid).events;
+    eprintln_figures("reclaims", events.group_reclaims, hits);
+    // cgroup v2 counts each time at which reclaim begins, but for charges that may not wait; v1 counts attempts to charge, of which
+    // there are one or two before each reclaim (try_charge_memcg, mm/memcontrol.c).
+    let least = if group.is_v2() { hits - hits / 5 } else { hits / 2 - hits / 10 };
+    if events.group_reclaims < 10 || events.group_reclaims < least || events.group_reclaims > hits + hits / 5 {
+        return Err(format!("{} reclaims, the limit was hit {hits} times", events.group_reclaims).into());
+    }
+    if events.group_reclaim.0 == 0 || events.group_reclaim.0 > 120_000_000_000 {
+        return Err(format!("{} reclaims took {:?}", events.group_reclaims, events.group_reclaim).into());
+    }
+    stalls(&source, events.memory_stall.0, events.group_reclaim.0, stalled, group.stalled_ns())?;
+    load.end()?;
+    bystander.end()?;
+    let innocent = counters(&mut source, other).events;
+    if innocent.group_reclaims != 0 || innocent.oom_kills != 0 {
+        return Err(format!("a user outside the group was charged {innocent:?}").into());
+    }
+    healthy(&mut source)
+}
+
+/// Stalls, where functions can be hooked, are what the group's own pressure says: one task at a time, so "some" is its time.
+fn stalls(source: &EbpfSource, ours: u64, reclaim: u64, before: Option<u64>, after: Option<u64>) -> Outcome {
+    if !source.kept().has(Subject::MemoryStalls) {
+        let refused = source.probes().into_iter().filter(|probe| probe.name.starts_with("memory_stall"));
+        let reasons: Vec<_> = refused.filter(|probe| !probe.state.is_active()).collect();
+        return if reasons.is_empty() { Err("stalls are not counted without a reason".into()) } else { Ok(()) };
+    }
+    if ours < reclaim {
+        return Err(format!("stalled for {ours} ns, of which {reclaim} ns in reclaim").into());
+    }
+    if let (Some(before), Some(after)) = (before, after) {
+        let kernel = after - before;
+        eprintln_figures("stalled ns", ours, kernel);
+        if ours.abs_diff(kernel) > kernel / 5 + 5_000_000 {
+            return Err(format!("stalled for {ours} ns, the kernel says {kernel} ns").into());
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn group_kill() -> Outcome {
+    let (uid, other) = (21_810, 21_811);
+    let mut source = load()?;
+    let group = LimitedGroup::new(LIMIT)?;
+    let elsewhere = Cgroup::new()?;
+    let mut bystander = Load::prepare(other, &elsewhere, &["faults", "100"])?;
+    let mut load = Load::prepare_in(uid, &group.procs(), &["devour"])?;
+    bystander.go()?;
+    load.go()?;
+    let signal = load.killed_by()?;
+    bystander.end()?;
+    thread::sleep(Duration::from_millis(50));
+    let kernel = group.kills()?;
+    if signal != Signal::SIGKILL as i32 || kernel != 1 {
+        return Err(format!("ended by signal {signal}; the group counts {kernel} kills").into());
+    }
+    for row in &read(&mut source).rows {
+        let expected = u64::from(row.owner == Owner::User(Uid(uid)));
+        if row.counters.events.oom_kills != expected {
+            return Err(format!("{:?} shows {} kills", row.owner, row.counters.events.oom_kills).into());
+        }
+    }
+    let events = counters(&mut source, uid).events;
+    if events.exits != 1 {
+        return Err(format!("one process ended, counted are {}", events.exits).into());
+    }
+    healthy(&mut source)
+}
