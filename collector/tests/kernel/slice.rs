@@ -84,7 +84,7 @@ pub(crate) fn outside() -> Outcome {
         let (cpu, outside) = (now.cpu.0 - before.cpu.0, now.outside.0 - before.outside.0);
         eprintln_figures(&format!("outside ns in {}", group.display()), outside, cpu);
         let expected = if inside { 0 } else { cpu };
-        if outside != expected || cpu < 20_000_000 {
+        if outside != expected || cpu < 5_000_000 {
             return Err(format!("{}: {outside} of {cpu} ns were outside", group.display()).into());
         }
     }
@@ -97,7 +97,7 @@ pub(crate) fn outside() -> Outcome {
     moved.end()?;
     let now = counters(&mut source, uid);
     let (cpu, outside) = (now.cpu.0 - before.cpu.0, now.outside.0 - before.outside.0);
-    if outside < 90_000_000 || outside >= cpu {
+    if outside < cpu / 2 || outside >= cpu {
         return Err(format!("a process that was moved: {outside} of {cpu} ns were outside").into());
     }
     drop(groups);
