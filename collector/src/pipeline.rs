@@ -23,7 +23,7 @@ use crate::{
     export::{Exporter, OwnMetrics, http},
     source::{
         Source,
-        ebpf::{EbpfSource, LoadError, Options},
+        ebpf::{EbpfSource, LoadError, Options, TableSize, table_size},
     },
     users::Users,
 };
@@ -69,12 +69,24 @@ pub enum RunError {
 /// # Errors
 /// See [`EbpfSource::load`].
 pub fn load_source(observe: &Observe) -> Result<EbpfSource, LoadError> {
-    EbpfSource::load(&Options {
+    EbpfSource::load(&options(observe))
+}
+
+/// How large the table of users would be. Loads nothing.
+///
+/// # Errors
+/// See [`table_size`].
+pub fn table_of(observe: &Observe) -> Result<TableSize, LoadError> {
+    table_size(&options(observe))
+}
+
+fn options(observe: &Observe) -> Options {
+    Options {
         btf: observe.btf.clone(),
         max_users: observe.max_users,
         kernel_memory: observe.kernel_memory,
         tick: observe.sample_interval,
-    })
+    }
 }
 
 /// The daemon: serves figures until SIGTERM or SIGINT, then detaches everything. SIGHUP reads the configuration again.

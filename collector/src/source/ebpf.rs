@@ -11,6 +11,7 @@ mod mode_split;
 mod offsets;
 mod preflight;
 mod programs;
+mod running;
 
 use std::{os::fd::OwnedFd, path::Path};
 
@@ -18,8 +19,9 @@ use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner}
 
 use self::{banks::Banks, mode_split::ModeSplit, programs::Attached};
 pub use self::{
-    load::{LoadError, Options},
+    load::{LoadError, Options, TableSize, table_size},
     preflight::{Check, Finding, Lacking, check_host},
+    running::{count_runs, programs_of},
 };
 use crate::{
     snapshot::{Counters, Owner, Row, Snapshot, Unattributed},
