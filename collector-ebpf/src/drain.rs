@@ -36,8 +36,10 @@ pub fn drain(task: Task) {
 fn charge_all(task: Task, ledger: &mut Ledger, row: &mut UidCounters) -> bool {
     let (drained, books) = (&mut ledger.drained, &mut row.books);
     let mut fell = 0;
-    let mut charge = |field, drained: &mut u64, sum: &mut u64| charge(task, field, drained, sum, &mut fell);
-    charge(Field::CpuTime, &mut drained.cpu_ns, &mut books.cpu_ns);
+    let mut charge =
+        |field, drained: &mut u64, sum: &mut u64| charge_growth(task.counter(field), drained, sum, &mut fell);
+    let ran = charge(Field::CpuTime, &mut drained.cpu_ns, &mut books.cpu_ns);
+    row.outside_ns += ran & ledger.outside;
     charge(Field::UserTime, &mut drained.user_ns, &mut books.user_ns);
     charge(Field::SystemTime, &mut drained.system_ns, &mut books.system_ns);
     charge(Field::VoluntarySwitches, &mut drained.voluntary_switches, &mut books.voluntary_switches);
@@ -45,6 +47,11 @@ fn charge_all(task: Task, ledger: &mut Ledger, row: &mut UidCounters) -> bool {
     charge(Field::Migrations, &mut drained.migrations, &mut books.migrations);
     charge(Field::MinorFaults, &mut drained.minor_faults, &mut books.minor_faults);
     charge(Field::MajorFaults, &mut drained.major_faults, &mut books.major_faults);
+    charge(Field::ReadChars, &mut drained.read_chars, &mut books.read_chars);
+    charge(Field::WrittenChars, &mut drained.written_chars, &mut books.written_chars);
+    charge(Field::ReadBytes, &mut drained.read_bytes, &mut books.read_bytes);
+    charge(Field::WrittenBytes, &mut drained.written_bytes, &mut books.written_bytes);
+    charge(Field::CancelledBytes, &mut drained.cancelled_bytes, &mut books.cancelled_bytes);
     let waits = charge(Field::Timeslices, &mut drained.timeslices, &mut books.timeslices);
     if waits > 0 {
         // A wait is over when the task gets a CPU, so between two switch-outs lies one wait. The tick finds it first if
@@ -55,14 +62,20 @@ fn charge_all(task: Task, ledger: &mut Ledger, row: &mut UidCounters) -> bool {
             row.latency[bucket] += waits;
         }
     }
+    if let Some(delays) = task.delays() {
+        let mut charge =
+            |field, drained: &mut u64, sum: &mut u64| charge_growth(delays.counter(field), drained, sum, &mut fell);
+        charge(Field::BlockIoDelay, &mut drained.block_io_delay_ns, &mut books.block_io_delay_ns);
+        charge(Field::SwapInDelay, &mut drained.swap_in_delay_ns, &mut books.swap_in_delay_ns);
+        charge(Field::ThrashingDelay, &mut drained.thrashing_delay_ns, &mut books.thrashing_delay_ns);
+    }
     fell >> 63 == 1
 }
 
-/// Adds the growth of one counter since the last drain to `sum`, and gives it. A counter that went down (a negative
+/// Adds the growth of one counter, which stands at `now`, since the last drain to `sum`, and gives it. A counter that went down (a negative
 /// difference has the top bit) is charged nothing and leaves its mark in `fell`.
 #[inline(always)]
-fn charge(task: Task, field: Field, drained: &mut u64, sum: &mut u64, fell: &mut u64) -> u64 {
-    let now = task.counter(field);
+fn charge_growth(now: u64, drained: &mut u64, sum: &mut u64, fell: &mut u64) -> u64 {
     let growth = now.wrapping_sub(*drained);
     // Most counters do not grow between two switches.
     if growth == 0 {

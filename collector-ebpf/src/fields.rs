@@ -38,6 +38,50 @@ pub enum Field {
     MinorFaults,
     /// As above.
     MajorFaults,
+    /// Bytes that `read(2)` and its kind returned, from wherever; counted in `add_rchar`.
+    ReadChars,
+    /// Bytes that `write(2)` and its kind took; counted in `add_wchar`.
+    WrittenChars,
+    /// Bytes asked of block devices; counted in `task_io_account_read`.
+    ReadBytes,
+    /// Bytes of page cache made dirty; counted in `task_io_account_write`.
+    WrittenBytes,
+    /// Bytes made dirty whose write-back was spared, since the page was dropped before.
+    CancelledBytes,
+    /// Null unless delay accounting was on when the task was forked.
+    Delays,
+    /// Time waiting for block I/O; counted in `__delayacct_blkio_end`.
+    BlockIoDelay,
+    /// Time waiting for pages to come back from swap.
+    SwapInDelay,
+    /// Time waiting for pages that were evicted too early.
+    ThrashingDelay,
+    /// The task's place in all cgroup hierarchies.
+    CssSet,
+    /// Its cgroup in the unified hierarchy (cgroup v2).
+    CssDefaultGroup,
+    /// Distance of a cgroup from the root.
+    GroupLevel,
+    /// A cgroup's ancestors from the root on, itself included (Linux 6.1).
+    GroupAncestors,
+    /// A cgroup's directory.
+    GroupNode,
+    /// A directory's own name.
+    NodeName,
+    /// Thread group: the process' number.
+    Tgid,
+    /// Shared by the threads of a process.
+    Signal,
+    /// The address space that the OOM killer wants back; set in `mark_oom_victim`.
+    SignalOomMemory,
+    /// The thread that is replacing all others in `de_thread`.
+    SignalExecTask,
+    /// The address space; null for kernel threads and for a task that is past `exit_mm`.
+    Memory,
+    /// The one task that stands for an address space (`mm_update_next_owner`).
+    MemoryOwner,
+    /// Pages by kind, in one of two shapes: see `Setting::RssStride`.
+    MemoryRss,
 }
 
 /// Where a field is found, and whether the collector can do without it.
@@ -49,14 +93,18 @@ pub struct FieldPath {
     pub root: &'static str,
     /// Members from there on.
     pub members: &'static [&'static str],
-    /// Size that the programs load, in bytes.
+    /// Size that the programs load, in bytes, or [`ARRAY`] or [`ANY_SIZE`].
     pub size: u32,
     /// Without it nothing can be attributed.
     pub required: bool,
 }
 
-const fn task(field: Field, members: &'static [&'static str]) -> FieldPath {
-    FieldPath { field, root: "task_struct", members, size: 8, required: false }
+const fn task(name: Field, members: &'static [&'static str]) -> FieldPath {
+    field(name, "task_struct", members)
+}
+
+const fn field(field: Field, root: &'static str, members: &'static [&'static str]) -> FieldPath {
+    FieldPath { field, root, members, size: 8, required: false }
 }
 
 /// Every [`Field`], in the order of its numbers.
@@ -76,10 +124,37 @@ pub static PATHS: [FieldPath; FIELDS] = [
     task(Field::Migrations, &["se", "nr_migrations"]),
     task(Field::MinorFaults, &["min_flt"]),
     task(Field::MajorFaults, &["maj_flt"]),
+    task(Field::ReadChars, &["ioac", "rchar"]),
+    task(Field::WrittenChars, &["ioac", "wchar"]),
+    task(Field::ReadBytes, &["ioac", "read_bytes"]),
+    task(Field::WrittenBytes, &["ioac", "write_bytes"]),
+    task(Field::CancelledBytes, &["ioac", "cancelled_write_bytes"]),
+    task(Field::Delays, &["delays"]),
+    field(Field::BlockIoDelay, "task_delay_info", &["blkio_delay"]),
+    field(Field::SwapInDelay, "task_delay_info", &["swapin_delay"]),
+    field(Field::ThrashingDelay, "task_delay_info", &["thrashing_delay"]),
+    task(Field::CssSet, &["cgroups"]),
+    field(Field::CssDefaultGroup, "css_set", &["dfl_cgrp"]),
+    FieldPath { size: 4, ..field(Field::GroupLevel, "cgroup", &["level"]) },
+    FieldPath { size: ARRAY, ..field(Field::GroupAncestors, "cgroup", &["ancestors"]) },
+    field(Field::GroupNode, "cgroup", &["kn"]),
+    field(Field::NodeName, "kernfs_node", &["name"]),
+    FieldPath { size: 4, ..task(Field::Tgid, &["tgid"]) },
+    task(Field::Signal, &["signal"]),
+    field(Field::SignalOomMemory, "signal_struct", &["oom_mm"]),
+    field(Field::SignalExecTask, "signal_struct", &["group_exec_task"]),
+    task(Field::Memory, &["mm"]),
+    field(Field::MemoryOwner, "mm_struct", &["owner"]),
+    FieldPath { size: ANY_SIZE, ..field(Field::MemoryRss, "mm_struct", &["rss_stat"]) },
 ];
 
 /// Number of [`Field`]s.
-pub const FIELDS: usize = Field::MajorFaults as usize + 1;
+pub const FIELDS: usize = Field::MemoryRss as usize + 1;
+
+/// In place of a size: an array, of which only the beginning is looked up.
+pub const ARRAY: u32 = 0;
+/// In place of a size: more than one shape is understood.
+pub const ANY_SIZE: u32 = u32::MAX;
 
 /// `PF_KTHREAD` of include/linux/sched.h: a kernel thread. Workers that act for a process (`io_uring`, vhost)
 /// do not have it and are charged to that process' user.

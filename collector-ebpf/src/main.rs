@@ -5,6 +5,9 @@
 //! Start with [`probes::sched_switch`], then [`drain`].
 #![no_std]
 #![no_main]
+// One atomic addition: core's own atomics do not compile for this target.
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "as above")]
 #![expect(
     clippy::needless_pass_by_value,
     clippy::cast_ptr_alignment,
@@ -12,9 +15,13 @@
 )]
 
 mod drain;
+mod events;
+mod holdings;
 mod ledger;
+mod object;
 mod probes;
 mod settings;
+mod slice;
 mod slots;
 mod task;
 

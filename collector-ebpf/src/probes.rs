@@ -1,9 +1,12 @@
-//! The programs that the kernel calls, one file each. Each is the least that its hook needs; the work is in
-//! [`crate::drain`] and [`crate::ledger`].
+//! The programs that the kernel calls, one file a subject. Each is the least that its hook needs; the work is in
+//! [`crate::drain`], [`crate::ledger`], [`crate::events`] and [`crate::holdings`].
 
+pub mod lifecycle;
+pub mod memstall;
+pub mod reclaim;
 pub mod sched_switch;
-pub mod seed_ledgers;
 pub mod task_newtask;
+pub mod task_walk;
 pub mod tick;
 
 use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};

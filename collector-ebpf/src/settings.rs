@@ -12,6 +12,8 @@ static OFFSETS: [u32; FIELDS] = [ABSENT; FIELDS];
 static SETTINGS: [u32; SETTING_COUNT] = [0; SETTING_COUNT];
 #[unsafe(no_mangle)]
 static LOADED_AT: u64 = 0;
+#[unsafe(no_mangle)]
+static PER_CPU_OFFSET: u64 = 0;
 
 /// Byte offset of `field` in its structure.
 #[inline(always)]
@@ -32,4 +34,11 @@ pub fn setting(setting: Setting) -> u32 {
 pub fn loaded_at() -> u64 {
     // SAFETY: as in `offset`.
     unsafe { core::ptr::read_volatile(&raw const LOADED_AT) }
+}
+
+/// Address of `__per_cpu_offset`, or 0.
+#[inline(always)]
+pub fn per_cpu_offset() -> u64 {
+    // SAFETY: as in `offset`.
+    unsafe { core::ptr::read_volatile(&raw const PER_CPU_OFFSET) }
 }

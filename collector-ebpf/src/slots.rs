@@ -13,7 +13,7 @@ use collector_ebpf::layout::{
     self, FIRST_USER_SLOT, Health, KERNEL_SLOT, Ledger, OVERFLOW_SLOT, Setting, UidCounters, owned_by,
 };
 
-use crate::{settings::setting, task::Task};
+use crate::{settings::setting, slice, task::Task};
 
 // Sizes of 1 stand for what the loader sets from the host's CPUs and the memory budget.
 #[map]
@@ -74,43 +74,74 @@ pub fn count_clamped() {
     }
 }
 
-/// The slot to charge for `task`. Asks the table only when the task's UID is not the one of its last drain.
+/// The slot to charge for `task`, with interrupts off. Asks the table only when the task's user or cgroup is not the one of
+/// its last drain.
 #[inline(always)]
 pub fn slot_of(task: Task, ledger: &mut Ledger) -> u32 {
     if task.is_kernel_thread() {
         return KERNEL_SLOT;
     }
     let uid = task.uid();
-    if ledger.slot < FIRST_USER_SLOT || ledger.uid != uid {
-        ledger.uid = uid;
-        ledger.slot = find_or_claim(uid);
+    let css_set = task.css_set_address();
+    if ledger.slot >= FIRST_USER_SLOT && ledger.uid == uid && ledger.css_set == css_set {
+        return ledger.slot;
     }
-    ledger.slot
+    settle(task, ledger, uid, css_set)
+}
+
+/// The slot to charge for `task` where interrupts are on, so that the ledger must not be changed.
+#[inline(always)]
+pub fn slot_for_event(task: Task, ledger: Option<&mut Ledger>) -> u32 {
+    if task.is_kernel_thread() {
+        return KERNEL_SLOT;
+    }
+    let uid = task.uid();
+    match ledger {
+        Some(ledger) if ledger.slot >= FIRST_USER_SLOT && ledger.uid == uid => ledger.slot,
+        _ => find_or_claim(uid),
+    }
 }
 
 /// Out of line, because it runs once a task: the drain stays short.
 #[inline(never)]
-fn find_or_claim(uid: u32) -> u32 {
+fn settle(task: Task, ledger: &mut Ledger, uid: u32, css_set: u64) -> u32 {
+    if ledger.uid != uid || ledger.css_set != css_set {
+        ledger.outside = if slice::is_own(task, uid) { 0 } else { u64::MAX };
+        ledger.css_set = css_set;
+    }
+    let slot = find_or_claim(uid);
+    ledger.uid = uid;
+    ledger.slot = if ledger.is_leaving == 0 { slot } else { OVERFLOW_SLOT };
+    slot
+}
+
+/// The slot of `uid`. Out of line for the same reason.
+#[inline(never)]
+pub fn find_or_claim(uid: u32) -> u32 {
     if let Some(slot) = find(uid) {
         return slot;
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
         return overflow(uid);
     };
+    // The owner is published first, so that whoever finds the slot finds its owner, and no reader meets a count without one.
+    let _ = SLOT_OWNERS.set(slot, owned_by(uid), 0);
     if UID_SLOTS.insert(uid, slot, BPF_NOEXIST.into()).is_ok() {
-        // The owner is published before the first count, so that a reader never meets a count without one.
-        let _ = SLOT_OWNERS.set(slot, owned_by(uid), 0);
         return slot;
     }
     // Another CPU was first.
+    let _ = SLOT_OWNERS.set(slot, 0, 0);
     let _ = FREE_SLOTS.push(slot, 0);
     find(uid).unwrap_or_else(|| overflow(uid))
 }
 
+/// The slot that the table has for `uid`. While userspace removes an entry, its memory may already serve another UID: the owner
+/// tells.
 #[inline(always)]
 fn find(uid: u32) -> Option<u32> {
-    // SAFETY: slots are written once, by `insert`, before another CPU can find them.
-    unsafe { UID_SLOTS.get(uid) }.copied()
+    // SAFETY: a copy of 32 bits, which are never torn.
+    let slot = unsafe { UID_SLOTS.get(uid) }.copied()?;
+    if SLOT_OWNERS.get(slot).copied() == Some(owned_by(uid)) { Some(slot) } else { None }
 }
 
 #[inline(always)]

@@ -89,14 +89,11 @@ pub struct Memory {
 
 /// Kernel programs that uidmeter can do without: `true` asks for one, and the kernel may still lack it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Probes {
     /// Direct and memory-cgroup reclaim.
     pub reclaim: bool,
-    /// Forks, execs and exits.
-    pub lifecycle: bool,
-    /// Kills for want of memory.
-    pub oom: bool,
+    /// Executions of programs. Forks and exits are counted anyway: what hooks them is needed.
+    pub execs: bool,
     /// Time stalled for want of memory.
     pub memstall: bool,
 }

@@ -65,7 +65,7 @@ fn configuration(flags: &RunFlags, report: &mut Report) -> Config {
 }
 
 fn table(config: &Config) -> Check {
-    let finding = match pipeline::table_of(&config.observe) {
+    let finding = match pipeline::table_of(&config.observe, config.probes) {
         Ok(table) => {
             let mebibytes = table.memory.0.div_ceil(1 << 20);
             let text = format!(
@@ -93,7 +93,7 @@ fn measure(neighbour: Option<u32>, config: &Config, time: Duration, report: &mut
     }
     let measured = match neighbour {
         Some(pid) => cost::of_process(pid, time),
-        None => cost::of_our_own(&config.observe, time),
+        None => cost::of_our_own(config, time),
     };
     match measured {
         Ok(measured) => report.measured(measured),

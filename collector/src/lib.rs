@@ -17,6 +17,12 @@ pub mod users;
 
 pub mod rates;
 
+pub mod rolling;
+
+pub mod bursts;
+
+pub mod roster;
+
 pub mod view;
 
 pub mod export;

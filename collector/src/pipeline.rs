@@ -19,10 +19,10 @@ pub use self::{
     sampler::Sampler,
 };
 use crate::{
-    config::{ConfigError, Loaded, Observe},
+    config::{ConfigError, Loaded, Observe, Probes},
     export::{Exporter, OwnMetrics, http},
     source::{
-        Source,
+        ProbeGroup, ProbeState, Source,
         ebpf::{EbpfSource, LoadError, Options, TableSize, table_size},
     },
     users::Users,
@@ -68,24 +68,30 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`EbpfSource::load`].
-pub fn load_source(observe: &Observe) -> Result<EbpfSource, LoadError> {
-    EbpfSource::load(&options(observe))
+pub fn load_source(observe: &Observe, probes: Probes) -> Result<EbpfSource, LoadError> {
+    EbpfSource::load(&options(observe, probes))
 }
 
 /// How large the table of users would be. Loads nothing.
 ///
 /// # Errors
 /// See [`table_size`].
-pub fn table_of(observe: &Observe) -> Result<TableSize, LoadError> {
-    table_size(&options(observe))
+pub fn table_of(observe: &Observe, probes: Probes) -> Result<TableSize, LoadError> {
+    table_size(&options(observe, probes))
 }
 
-fn options(observe: &Observe) -> Options {
+fn options(observe: &Observe, probes: Probes) -> Options {
+    let without = [
+        (ProbeGroup::Reclaim, probes.reclaim),
+        (ProbeGroup::Executions, probes.execs),
+        (ProbeGroup::MemoryStalls, probes.memstall),
+    ];
     Options {
         btf: observe.btf.clone(),
         max_users: observe.max_users,
         kernel_memory: observe.kernel_memory,
         tick: observe.sample_interval,
+        without: without.into_iter().filter_map(|(group, wanted)| (!wanted).then_some(group)).collect(),
     }
 }
 
@@ -101,8 +107,8 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
     // Sockets come first: a port that is taken is found out before anything is loaded.
     let listeners = listen::bind(&config.web)?;
-    let source = load_source(&config.observe)?;
-    for probe in source.probes().iter().filter(|probe| !probe.state.is_active()) {
+    let source = load_source(&config.observe, config.probes)?;
+    for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }
     let own = Arc::new(OwnMetrics::new()?);

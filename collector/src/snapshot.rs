@@ -1,8 +1,15 @@
 //! What the kernel has counted for each user up to one moment: counters that only grow. Plain data, no I/O.
 
-use collector_ebpf::latency::{BOUNDS_NS, BUCKETS};
+pub mod counters;
+pub mod latency;
 
-use crate::units::{Nanos, Uid};
+use std::{ops::Add, sync::Arc};
+
+pub use self::{
+    counters::{Counters, Delays, Events, Io},
+    latency::Latency,
+};
+use crate::units::{Bytes, Nanos, Uid};
 
 /// Whose row this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,82 +20,8 @@ pub enum Owner {
     Kernel,
     /// Users for whom the table had no slot, together.
     Overflow,
-}
-
-/// One user's counters since the collector started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Time on a CPU.
-    pub cpu: Nanos,
-    /// The part of `cpu` in user mode.
-    pub user: Nanos,
-    /// The part of `cpu` in kernel mode; `user + system = cpu`.
-    pub system: Nanos,
-    /// Time runnable without a CPU.
-    pub wait: Nanos,
-    /// Waits by length.
-    pub latency: Latency,
-    /// Switches because a task blocked.
-    pub voluntary_switches: u64,
-    /// Switches because a task was preempted.
-    pub involuntary_switches: u64,
-    /// Moves of a task to another CPU.
-    pub migrations: u64,
-    /// Page faults served without I/O.
-    pub minor_faults: u64,
-    /// Page faults that needed I/O.
-    pub major_faults: u64,
-}
-
-/// A histogram of waits in the buckets of [`collector_ebpf::latency`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latency {
-    /// Waits in each bucket, not cumulated.
-    pub buckets: [u64; BUCKETS],
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self { buckets: [0; BUCKETS] }
-    }
-}
-
-impl Latency {
-    /// All waits.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
-    /// An upper estimate of the `q`-quantile (`0.0..=1.0`): the upper bound of the bucket that it falls into, at most
-    /// 19 % above the true value. `None` without waits. Waits beyond the last bound count as that bound.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rank among waits: its rounding is far below a bucket's width, and it is not negative"
-    )]
-    pub fn quantile(&self, q: f64) -> Option<Nanos> {
-        let count = self.count();
-        if count == 0 {
-            return None;
-        }
-        let rank = ((q * count as f64).ceil() as u64).clamp(1, count);
-        let mut seen = 0;
-        let bucket = self.buckets.iter().position(|waits| {
-            seen += waits;
-            seen >= rank
-        })?;
-        Some(Nanos(BOUNDS_NS[bucket.min(BOUNDS_NS.len() - 1)]))
-    }
-
-    /// The waits since `earlier`, or `None` if a bucket has shrunk.
-    pub fn since(&self, earlier: &Self) -> Option<Self> {
-        let mut buckets = [0; BUCKETS];
-        for (i, bucket) in buckets.iter_mut().enumerate() {
-            *bucket = self.buckets[i].checked_sub(earlier.buckets[i])?;
-        }
-        Some(Self { buckets })
-    }
+    /// Users who are no longer, or not yet, told one by one, together.
+    Other,
 }
 
 /// One user's row.
@@ -98,6 +31,62 @@ pub struct Row {
     pub owner: Owner,
     /// What.
     pub counters: Counters,
+}
+
+/// What one user holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Resident anonymous memory.
+    pub anon: Bytes,
+    /// Resident memory that is mapped from files.
+    pub file: Bytes,
+    /// Resident shared memory and tmpfs.
+    pub shmem: Bytes,
+    /// Anonymous memory in swap.
+    pub swap: Bytes,
+    /// Processes.
+    pub processes: u64,
+    /// Threads, the first one of each process included.
+    pub threads: u64,
+}
+
+impl Holdings {
+    /// Resident memory of every kind.
+    pub fn resident(&self) -> Bytes {
+        Bytes(self.anon.0.saturating_add(self.file.0).saturating_add(self.shmem.0))
+    }
+}
+
+impl Add for Holdings {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let sum = |one: Bytes, other: Bytes| Bytes(one.0.saturating_add(other.0));
+        Self {
+            anon: sum(self.anon, other.anon),
+            file: sum(self.file, other.file),
+            shmem: sum(self.shmem, other.shmem),
+            swap: sum(self.swap, other.swap),
+            processes: self.processes.saturating_add(other.processes),
+            threads: self.threads.saturating_add(other.threads),
+        }
+    }
+}
+
+/// What everybody held when all tasks were last visited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// When, on the monotonic clock; zero before the first visit.
+    pub taken: Nanos,
+    /// One entry for each owner with a task, in the order of [`Owner`].
+    pub rows: Vec<(Owner, Holdings)>,
+}
+
+impl Census {
+    /// What `owner` held; `None` if he had no task.
+    pub fn holdings(&self, owner: Owner) -> Option<&Holdings> {
+        self.rows.binary_search_by_key(&owner, |(owner, _)| *owner).ok().map(|i| &self.rows[i].1)
+    }
 }
 
 /// What could not be attributed, host-wide, since the collector started.
@@ -124,6 +113,8 @@ pub struct Snapshot {
     pub rows: Vec<Row>,
     /// What the rows lack.
     pub unattributed: Unattributed,
+    /// What they hold, as of the last visit to all tasks.
+    pub census: Arc<Census>,
 }
 
 impl Snapshot {
@@ -136,37 +127,7 @@ impl Snapshot {
     pub fn users(&self) -> impl Iterator<Item = Uid> + '_ {
         self.rows.iter().filter_map(|row| match row.owner {
             Owner::User(uid) => Some(uid),
-            Owner::Kernel | Owner::Overflow => None,
+            Owner::Kernel | Owner::Overflow | Owner::Other => None,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BOUNDS_NS, Latency, Nanos};
-
-    #[test]
-    fn a_quantile_is_the_bound_of_the_bucket_that_holds_its_rank() {
-        let mut latency = Latency::default();
-        assert_eq!(latency.quantile(0.5), None);
-        latency.buckets[10] = 99;
-        latency.buckets[40] = 1;
-        assert_eq!(latency.quantile(0.5), Some(Nanos(BOUNDS_NS[10])));
-        assert_eq!(latency.quantile(0.99), Some(Nanos(BOUNDS_NS[10])));
-        assert_eq!(latency.quantile(1.0), Some(Nanos(BOUNDS_NS[40])));
-    }
-
-    #[test]
-    fn a_wait_beyond_the_last_bound_counts_as_that_bound() {
-        let mut latency = Latency::default();
-        latency.buckets[super::BUCKETS - 1] = 1;
-        assert_eq!(latency.quantile(0.5), Some(Nanos(BOUNDS_NS[BOUNDS_NS.len() - 1])));
-    }
-
-    #[test]
-    fn a_bucket_that_shrank_yields_no_difference() {
-        let mut before = Latency::default();
-        before.buckets[3] = 2;
-        assert_eq!(Latency::default().since(&before), None);
     }
 }

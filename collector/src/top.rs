@@ -12,7 +12,7 @@ use std::{
 };
 
 use collector::{
-    config::Observe,
+    config::{Observe, Probes},
     pipeline,
     rates::{UserUsage, usage},
     snapshot::Snapshot,
@@ -29,7 +29,7 @@ const NAP: Duration = Duration::from_millis(50);
 
 /// Shows tables until interrupted.
 pub(crate) fn run(observe: &Observe, options: &TopOptions) -> Result<(), Failure> {
-    let mut source = pipeline::load_source(observe)?;
+    let mut source = pipeline::load_source(observe, Probes::default())?;
     let mut users = Users::from_system()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
+    bursts::{BurstBook, Bursts, Peaks},
     host::Host,
     rates::Usage,
-    snapshot::{Counters, Owner, Snapshot},
-    source::Probe,
-    units::{Bytes, Uid, UnixTime},
+    roster::Shown,
+    snapshot::{Counters, Holdings, Owner, Snapshot},
+    source::{Kept, Probe, Subject},
+    units::{Bytes, Nanos, Uid, UnixTime},
     users::Names,
 };
 
@@ -18,8 +20,14 @@ use crate::{
 pub struct View {
     /// Grows by one with each view; two views of one generation are the same.
     pub generation: u64,
-    /// Counters.
+    /// Counters of everybody.
     pub snapshot: Arc<Snapshot>,
+    /// What is counted at all.
+    pub kept: Kept,
+    /// What is shown of `snapshot`, as of the last scrape.
+    pub shown: Arc<Shown>,
+    /// Everybody's ticks, as of the last scrape.
+    pub bursts: Arc<BurstBook>,
     /// Use over the last tick.
     pub usage: Arc<Usage>,
     /// Names of the users in `snapshot`.
@@ -41,6 +49,14 @@ pub struct RowView<'a> {
     pub owner: Owner,
     /// What the owner's tasks have done.
     pub counters: &'a Counters,
+    /// What of that is counted at all.
+    pub kept: Kept,
+    /// What the owner held when that was last looked at; nothing for one without tasks.
+    pub holdings: Option<Holdings>,
+    /// The owner's ticks.
+    pub bursts: Option<&'a Bursts>,
+    /// The greatest values of a while.
+    pub peaks: Option<Peaks>,
     /// When the counters began at zero.
     pub since: Option<UnixTime>,
 }
@@ -48,7 +64,29 @@ pub struct RowView<'a> {
 impl View {
     /// One row per owner, in the order of [`Owner`].
     pub fn rows(&self) -> impl ExactSizeIterator<Item = RowView<'_>> {
-        self.snapshot.rows.iter().map(|row| RowView { owner: row.owner, counters: &row.counters, since: None })
+        let rows = self.shown.rows.as_ref().unwrap_or(&self.snapshot.rows);
+        rows.iter().map(|row| RowView {
+            owner: row.owner,
+            counters: &row.counters,
+            kept: self.kept,
+            holdings: self.holdings(row.owner),
+            bursts: self.bursts.get(row.owner),
+            peaks: self.bursts.peaks(row.owner),
+            since: self.shown.since(row.owner),
+        })
+    }
+
+    /// How old the census is, if there has been one.
+    pub fn census_age(&self) -> Option<Nanos> {
+        let taken = Some(self.snapshot.census.taken).filter(|taken| taken.0 > 0)?;
+        self.snapshot.taken.since(taken)
+    }
+
+    fn holdings(&self, owner: Owner) -> Option<Holdings> {
+        self.kept.has(Subject::Census).then(|| match owner {
+            Owner::Other => self.shown.others,
+            _ => self.snapshot.census.holdings(owner).copied().unwrap_or_default(),
+        })
     }
 
     /// Value of the `uid` label. Pseudo-users have a word where users have a number.
@@ -57,6 +95,7 @@ impl View {
             Owner::User(Uid(uid)) => uid.to_string(),
             Owner::Kernel => "kernel".into(),
             Owner::Overflow => "overflow".into(),
+            Owner::Other => "other".into(),
         }
     }
 
@@ -67,6 +106,7 @@ impl View {
             Owner::User(uid) => self.names.get(uid).map_or_else(|| uid.to_string(), ToString::to_string),
             Owner::Kernel => "[kernel]".into(),
             Owner::Overflow => "[overflow]".into(),
+            Owner::Other => "[other]".into(),
         }
     }
 }
@@ -84,5 +124,28 @@ impl Published {
     /// Replaces the view. Only the sampler does.
     pub fn store(&self, view: Arc<View>) {
         self.0.store(view);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Arc, BurstBook, Holdings, Kept, Nanos, Snapshot, View};
+    use crate::{rates::usage, snapshot::Census};
+
+    /// `view` with everything that can be known of its rows: so that each family has samples.
+    pub(crate) fn complete(view: View) -> View {
+        let taken = Nanos(2_000_000_000);
+        let holdings = Holdings { processes: 3, threads: 4, ..Holdings::default() };
+        let rows = view.snapshot.rows.iter().map(|row| (row.owner, holdings)).collect();
+        let census = Census { taken: Nanos(500_000_000), rows };
+        let mut bursts = BurstBook::default();
+        bursts.note(
+            &usage(&Snapshot::default(), &Snapshot { taken, ..Snapshot::clone(&view.snapshot) }).unwrap_or_default(),
+            taken,
+            taken,
+        );
+        bursts.note_holdings(&census);
+        let snapshot = Snapshot { taken, census: Arc::new(census), ..Snapshot::clone(&view.snapshot) };
+        View { snapshot: Arc::new(snapshot), kept: Kept::ALL, bursts: Arc::new(bursts), ..view }
     }
 }

@@ -117,7 +117,7 @@ fn options() -> Result<Options> {
     }
     let defaults = Defaults::try_parse_from([""])?;
     let Observe { sample_interval, max_users, kernel_memory, btf } = Observe::new(&defaults.observe)?;
-    Ok(Options { btf, max_users, kernel_memory, tick: sample_interval })
+    Ok(Options { btf, max_users, kernel_memory, tick: sample_interval, without: Vec::new() })
 }
 
 fn note_what_disturbs() {

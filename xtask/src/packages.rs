@@ -51,7 +51,7 @@ fn find_or_fetch(wanted: Wanted) -> Result<PathBuf> {
 }
 
 /// `${XDG_CACHE_HOME:-~/.cache}/uidmeter`.
-fn cache_folder() -> Result<PathBuf> {
+pub(crate) fn cache_folder() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
@@ -190,7 +190,8 @@ fn options(home: &Path) -> Vec<String> {
     .collect()
 }
 
-fn source_line(source: &Source, suite: &str) -> String {
+/// apt's line for one suite of an archive.
+pub(crate) fn source_line(source: &Source, suite: &str) -> String {
     let keyring = source.signed_by.as_ref().map_or_else(String::new, |keyring| format!(" signed-by={keyring}"));
     format!("deb [target=Packages{keyring}] {} {suite} main\n", source.uri)
 }

@@ -3,6 +3,7 @@
 //! Changes the machine through apt, rustup and `cargo install` only, and only for what it has announced.
 //! Never removes a package. What the purposes need is in `setup/plan.rs`.
 
+mod backports;
 mod plan;
 
 use std::ffi::OsStr;
@@ -111,16 +112,10 @@ fn apt_get() -> Result<Command> {
 }
 
 fn install(project: &Project, steps: &[Step]) -> Result<()> {
-    let packages: Vec<&String> = steps.iter().flat_map(Step::packages).collect();
-    if !packages.is_empty() {
-        let mut install = apt_get()?;
-        install.args(["install", "--yes", "--no-remove", "--no-install-recommends"]).args(packages);
-        heading("apt-get install");
-        process::run(&mut install)?;
-    }
     for step in steps {
         match step {
-            Step::Apt { .. } | Step::LinkerLater { .. } => {}
+            Step::Apt { packages, .. } => install_packages(packages)?,
+            Step::LinkerLater { .. } => {}
             Step::Rustup { arguments, .. } => {
                 heading(&step.to_string());
                 process::run(Command::new("rustup").args(*arguments))?;
@@ -129,6 +124,17 @@ fn install(project: &Project, steps: &[Step]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Packages of one step together, each step by itself: what cannot be installed does not keep back the rest.
+fn install_packages(packages: &[String]) -> Result<()> {
+    heading(&format!("apt-get install {}", packages.join(" ")));
+    let mut install = apt_get()?;
+    install.args(["install", "--yes", "--no-remove", "--no-install-recommends"]).args(packages);
+    let Err(refusal) = process::run(&mut install) else {
+        return Ok(());
+    };
+    backports::install(packages, apt_get).map_err(|second| refusal.context(format!("nor from backports: {second:#}")))
 }
 
 /// `llvm` names Debian's LLVM; without it, bpf-linker looks for whatever the machine offers.

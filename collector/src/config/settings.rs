@@ -189,19 +189,11 @@ pub static SETTINGS: &[Setting] = &[
     )),
     restart(at_once(
         "probes",
-        "lifecycle",
-        "probes.lifecycle",
-        Kind::Switch { at: |config| &mut config.probes.lifecycle },
+        "execs",
+        "probes.execs",
+        Kind::Switch { at: |config| &mut config.probes.execs },
         "true",
-        "Count forks, execs and exits",
-    )),
-    restart(at_once(
-        "probes",
-        "oom",
-        "probes.oom",
-        Kind::Switch { at: |config| &mut config.probes.oom },
-        "true",
-        "Count kills for want of memory",
+        "Count executions of programs; forks and exits are counted anyway",
     )),
     restart(at_once(
         "probes",

@@ -48,7 +48,7 @@ fn without_a_file_every_setting_has_its_default() -> Outcome {
     assert_eq!(loaded.config.observe.sample_interval, Duration::from_millis(100));
     assert_eq!(loaded.config.users.forget_after, Some(Duration::from_hours(1)));
     assert_eq!(loaded.config.web.config_file, None);
-    assert!(loaded.config.host && loaded.config.probes.oom && !loaded.config.web.systemd_socket);
+    assert!(loaded.config.host && loaded.config.probes.execs && !loaded.config.web.systemd_socket);
     Ok(())
 }
 
@@ -315,8 +315,7 @@ fn every_setting_has_a_field_of_its_own() -> Outcome {
         "--memory-interval=1m",
         "--host=false",
         "--probes.reclaim=false",
-        "--probes.lifecycle=false",
-        "--probes.oom=false",
+        "--probes.execs=false",
         "--probes.memstall=false",
         "--bursts.peak-window=2m",
         "--web.listen-address=127.0.0.1:1",

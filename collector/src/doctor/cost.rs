@@ -6,7 +6,7 @@ use std::{
 };
 
 use collector::{
-    config::Observe,
+    config::Config,
     pipeline,
     source::{
         Probe, ProgramRuns, Source as _,
@@ -85,8 +85,8 @@ pub(super) fn of_process(pid: u32, time: Duration) -> Result<Measured, CostError
 }
 
 /// Of our own programs, which are loaded for that long.
-pub(super) fn of_our_own(observe: &Observe, time: Duration) -> Result<Measured, CostError> {
-    let source = pipeline::load_source(observe)?;
+pub(super) fn of_our_own(config: &Config, time: Duration) -> Result<Measured, CostError> {
+    let source = pipeline::load_source(&config.observe, config.probes)?;
     let _timing = count_runs().map_err(CostError::Statistics)?;
     let (began, before) = (Instant::now(), source.probes());
     thread::sleep(time);

@@ -8,6 +8,8 @@
 mod collector;
 mod cpu;
 mod host;
+mod io;
+mod lifecycle;
 mod memory;
 mod scheduler;
 
@@ -21,7 +23,8 @@ use crate::{
 };
 
 /// The table.
-pub static GROUPS: &[Group] = &[cpu::GROUP, scheduler::GROUP, memory::GROUP, host::GROUP, collector::GROUP];
+pub static GROUPS: &[Group] =
+    &[cpu::GROUP, scheduler::GROUP, memory::GROUP, io::GROUP, lifecycle::GROUP, host::GROUP, collector::GROUP];
 
 /// All families, in the order of the page.
 pub fn families() -> impl Iterator<Item = &'static Family> {

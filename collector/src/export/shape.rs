@@ -10,6 +10,8 @@ use std::iter;
 
 use collector_ebpf::latency::{BUCKETS_PER_OCTAVE, HIGHEST_EXPONENT, LOWEST_EXPONENT};
 
+use crate::bursts;
+
 /// A histogram's buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -58,8 +60,8 @@ pub static LATENCY: Shape = Shape::new(
 
 /// Use of CPUs in cores: from less than a hundredth of a core to a thousand.
 pub static CORES: Shape = Shape::new(
-    -7,
-    10,
+    bursts::LOWEST_EXPONENT,
+    bursts::HIGHEST_EXPONENT,
     &[
         bound(-7, "0.0078125"),
         bound(-5, "0.03125"),

@@ -2,6 +2,7 @@
 //!
 //! A tick publishes counters and rates; a scrape in between publishes newer counters beside the rates of the last tick.
 
+mod books;
 mod host;
 
 use std::{
@@ -19,7 +20,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use self::host::{HostContext, MOST_AGE};
+use self::{
+    books::Books,
+    host::{HostContext, MOST_AGE},
+};
 use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
@@ -79,8 +83,10 @@ impl Sampler {
             generation: 0,
             settings,
             host: HostContext::default(),
+            books: Books::default(),
         };
         state.tick(false);
+        state.maintain();
         let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
         Ok(Self { thread, requests, published })
     }
@@ -140,6 +146,7 @@ struct State {
     user_slots: u32,
     settings: Arc<Settings>,
     host: HostContext,
+    books: Books,
 }
 
 impl State {
@@ -153,7 +160,7 @@ impl State {
                 let interval = self.interval();
                 self.tick(due.elapsed() > interval / 2);
                 if maintained.elapsed() >= MAINTENANCE {
-                    self.source.maintain();
+                    self.maintain();
                     maintained = Instant::now();
                 }
                 // The cadence stays; ticks that were missed altogether are not made up for.
@@ -213,9 +220,23 @@ impl State {
         let names = self.users.names(snapshot.users(), started);
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
         let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
-        drop(last);
         let host = self.host.younger_than(MOST_AGE, settings.host, started);
-        self.publish(View { snapshot, usage: Arc::new(usage), names, host, probes, kernel_memory, ..View::default() });
+        self.books.note(&usage, snapshot.taken, settings.bursts.peak_window);
+        let (kept, shown, bursts) = (last.kept, Arc::clone(&last.shown), Arc::clone(&last.bursts));
+        drop(last);
+        let usage = Arc::new(usage);
+        self.publish(View {
+            snapshot,
+            usage,
+            names,
+            host,
+            probes,
+            kernel_memory,
+            kept,
+            shown,
+            bursts,
+            ..View::default()
+        });
         self.spare = Arc::try_unwrap(before).ok();
         self.own.tick(started.elapsed(), late);
     }
@@ -229,7 +250,28 @@ impl State {
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
         let host = self.host.younger_than(Duration::ZERO, self.settings.load().host, Instant::now());
-        self.publish(View { snapshot, usage, names, host, probes, kernel_memory, ..View::default() })
+        let kept = self.source.kept();
+        let (shown, bursts) = self.books.shown(&snapshot);
+        self.publish(View {
+            snapshot,
+            usage,
+            names,
+            host,
+            probes,
+            kernel_memory,
+            kept,
+            shown,
+            bursts,
+            ..View::default()
+        })
+    }
+
+    /// What is looked after between two ticks, about once a second.
+    fn maintain(&mut self) {
+        let settings = self.settings.load();
+        // Before the source gives away what belongs to nobody any more: the snapshot still tells all of it.
+        self.books.settle(&self.at_last_tick, &settings, self.source.as_mut());
+        self.source.maintain(settings.memory.interval);
     }
 
     fn read(&mut self) -> Arc<Snapshot> {

@@ -4,6 +4,7 @@
 //! memory. Dropping the source detaches everything.
 
 mod banks;
+mod barrier;
 mod btf;
 mod fdinfo;
 mod load;
@@ -12,31 +13,45 @@ mod offsets;
 mod preflight;
 mod programs;
 mod running;
+mod slot_table;
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
-use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner};
+use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, UidCounters};
 
-use self::{banks::Banks, mode_split::ModeSplit, programs::Attached};
+use self::{
+    banks::Banks,
+    load::Loaded,
+    mode_split::ModeSplit,
+    programs::{AttachError, Attached},
+    slot_table::{SlotTable, Tally},
+};
 pub use self::{
     load::{LoadError, Options, TableSize, table_size},
     preflight::{Check, Finding, Lacking, check_host},
     running::{count_runs, programs_of},
 };
 use crate::{
-    snapshot::{Counters, Owner, Row, Snapshot, Unattributed},
-    source::{Probe, ProgramRuns, Source},
+    snapshot::{Census, Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},
+    source::{Kept, Probe, ProgramRuns, Source, Subject},
     units::{Bytes, Nanos, Uid},
 };
+
+/// Walks that find a user without a task before his slot is taken back, while slots are plenty.
+const PATIENCE: u32 = 6;
+/// Slots run short when fewer than one in this many is free: walks are taken at each round of maintenance then.
+const SCARCE: usize = 4;
 
 /// The running kernel.
 pub struct EbpfSource {
     banks: Banks,
     kernel: Attached,
-    /// Owners by slot as of the last reading, and the order in which their rows are reported.
-    owners: Vec<u64>,
-    order: Vec<(Uid, u32)>,
-    splits: Vec<ModeSplit>,
+    table: SlotTable,
+    kernel_split: ModeSplit,
+    overflow_split: ModeSplit,
+    census: Arc<Census>,
+    fields: Vec<Subject>,
+    walked: Nanos,
     no_ledger_seen: u64,
 }
 
@@ -46,16 +61,21 @@ impl EbpfSource {
     /// # Errors
     /// The host lacks something that is needed, or the kernel refuses; nothing stays attached.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
-        let (kernel, banks) = load::load(options)?;
-        let slots = banks.slots() as usize;
-        Ok(Self {
+        let Loaded { kernel, banks, fields } = load::load(options)?;
+        let mut source = Self {
+            table: SlotTable::new(banks.slots),
             banks,
             kernel,
-            owners: vec![0; slots],
-            order: Vec::new(),
-            splits: vec![ModeSplit::default(); slots],
+            kernel_split: ModeSplit::default(),
+            overflow_split: ModeSplit::default(),
+            census: Arc::default(),
+            fields,
+            walked: load::monotonic_now(),
             no_ledger_seen: 0,
-        })
+        };
+        // Loading has walked over all tasks already.
+        source.take_census();
+        Ok(source)
     }
 
     /// File descriptors of the loaded programs by name, for measurements.
@@ -66,65 +86,118 @@ impl EbpfSource {
         self.kernel.program_fds()
     }
 
-    fn note_new_owners(&mut self) {
-        if !self.banks.copy_owners(&mut self.owners) {
-            return;
-        }
-        self.order.clear();
-        for (slot, entry) in (0..).zip(&self.owners).skip(FIRST_USER_SLOT as usize) {
-            if let Some(uid) = owner(*entry) {
-                self.order.push((Uid(uid), slot));
-            }
-        }
-        self.order.sort_unstable();
+    /// What the last walk found.
+    fn take_census(&mut self) {
+        self.table.note_owners(&self.banks);
+        let walk = self.kernel.last_walk();
+        let page = page_size();
+        self.census = Arc::new(self.table.census(&self.banks, walk, page, load::monotonic_now()));
     }
 
-    fn row(&mut self, owner: Owner, slot: u32) -> Row {
-        let mut counters = Counters::default();
-        let mut raw_user = 0;
-        let mut raw_system = 0;
-        for cpu in 0..self.banks.cpus() {
-            let row = self.banks.row(cpu, slot);
-            let books = &row.books;
-            counters.cpu += Nanos(books.cpu_ns);
-            counters.wait += Nanos(books.wait_ns);
-            counters.voluntary_switches += books.voluntary_switches;
-            counters.involuntary_switches += books.involuntary_switches;
-            counters.migrations += books.migrations;
-            counters.minor_faults += books.minor_faults;
-            counters.major_faults += books.major_faults;
-            raw_user += books.user_ns;
-            raw_system += books.system_ns;
-            for (sum, waits) in counters.latency.buckets.iter_mut().zip(&row.latency) {
-                *sum += waits;
-            }
-        }
-        (counters.user, counters.system) = if owner == Owner::Kernel {
-            (Nanos(0), counters.cpu)
-        } else {
-            self.splits[slot as usize].adjust(counters.cpu, Nanos(raw_user), Nanos(raw_system))
+    /// One walk over all tasks, and what it tells: who holds what, and whose slots can be taken back. Those whose users were found
+    /// gone before are given back now.
+    fn walk(&mut self, patience: u32) -> Result<(), AttachError> {
+        self.walked = load::monotonic_now();
+        let recycles = self.kernel.can_recycle();
+        // A program that found a slot before it was hidden has put it into a ledger by then, where the walk sees it.
+        let hidden_for_all = self.table.has_detached() && barrier::wait_for_running_programs();
+        let Some(walk) = self.kernel.walk()? else {
+            return Ok(());
         };
-        Row { owner, counters }
+        self.take_census();
+        if hidden_for_all {
+            let free = self.table.release(&self.banks, walk);
+            self.kernel.give_back(&free)?;
+        }
+        if recycles {
+            let gone = self.table.detach(&self.banks, walk, patience);
+            self.kernel.hide(&gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kernel times delays now: it can be switched at any time (sysctl/kernel.rst, `task_delayacct`); before Linux 5.14 there
+/// was no switch, and it did.
+fn delay_accounting() -> bool {
+    fs::read_to_string("/proc/sys/kernel/task_delayacct").map_or(true, |switch| switch.trim() == "1")
+}
+
+/// Size of a page of memory, in bytes.
+fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
+/// One owner's counters; `split` is what remembers how his CPU time was last split.
+fn counters(tally: &Tally, split: &mut ModeSplit, owner: Owner) -> Counters {
+    let UidCounters { books, outside_ns, latency } = &tally.counters;
+    let events = &tally.events;
+    let cpu = Nanos(books.cpu_ns);
+    let (user, system) = if owner == Owner::Kernel {
+        (Nanos(0), cpu)
+    } else {
+        split.adjust(cpu, Nanos(books.user_ns), Nanos(books.system_ns))
+    };
+    Counters {
+        cpu,
+        user,
+        system,
+        wait: Nanos(books.wait_ns),
+        latency: Latency { buckets: *latency },
+        voluntary_switches: books.voluntary_switches,
+        involuntary_switches: books.involuntary_switches,
+        migrations: books.migrations,
+        minor_faults: books.minor_faults,
+        major_faults: books.major_faults,
+        outside: Nanos(*outside_ns),
+        io: Io {
+            read_chars: Bytes(books.read_chars),
+            written_chars: Bytes(books.written_chars),
+            read_bytes: Bytes(books.read_bytes),
+            written_bytes: Bytes(books.written_bytes),
+            cancelled_bytes: Bytes(books.cancelled_bytes),
+        },
+        delays: Delays {
+            block_io: Nanos(books.block_io_delay_ns),
+            swap_in: Nanos(books.swap_in_delay_ns),
+            thrashing: Nanos(books.thrashing_delay_ns),
+        },
+        events: Events {
+            direct_reclaims: events.direct_reclaims,
+            direct_reclaim: Nanos(events.direct_reclaim_ns),
+            group_reclaims: events.group_reclaims,
+            group_reclaim: Nanos(events.group_reclaim_ns),
+            memory_stalls: events.memory_stalls,
+            memory_stall: Nanos(events.memory_stall_ns),
+            oom_kills: events.oom_kills,
+            forks: events.forks,
+            thread_starts: events.thread_starts,
+            execs: events.execs,
+            exits: events.exits,
+        },
     }
 }
 
 impl Source for EbpfSource {
     fn read(&mut self, snapshot: &mut Snapshot) {
-        self.note_new_owners();
+        self.table.note_owners(&self.banks);
         snapshot.taken = load::monotonic_now();
         snapshot.rows.clear();
-        for i in 0..self.order.len() {
-            let (uid, slot) = self.order[i];
-            let row = self.row(Owner::User(uid), slot);
-            snapshot.rows.push(row);
+        for (uid, split, tally) in self.table.tallies(&self.banks) {
+            let owner = Owner::User(uid);
+            snapshot.rows.push(Row { owner, counters: counters(&tally, split, owner) });
         }
-        let kernel = self.row(Owner::Kernel, KERNEL_SLOT);
-        snapshot.rows.push(kernel);
-        let overflow = self.row(Owner::Overflow, OVERFLOW_SLOT);
-        if overflow.counters != Counters::default() {
-            snapshot.rows.push(overflow);
+        let kernel = self.table.tally(&self.banks, KERNEL_SLOT);
+        let kernel = counters(&kernel, &mut self.kernel_split, Owner::Kernel);
+        snapshot.rows.push(Row { owner: Owner::Kernel, counters: kernel });
+        let overflow = self.table.tally(&self.banks, OVERFLOW_SLOT);
+        let overflow = counters(&overflow, &mut self.overflow_split, Owner::Overflow);
+        if overflow != Counters::default() {
+            snapshot.rows.push(Row { owner: Owner::Overflow, counters: overflow });
         }
-        let health = self.banks.health();
+        snapshot.census = Arc::clone(&self.census);
+        let health = self.banks.total_health();
         snapshot.unattributed = Unattributed {
             no_ledger: health.no_ledger,
             overflow: health.overflow,
@@ -134,16 +207,23 @@ impl Source for EbpfSource {
         };
     }
 
-    fn maintain(&mut self) {
+    fn maintain(&mut self, census: Duration) {
         #[cfg(feature = "debug-log")]
         self.kernel.flush_log();
-        let no_ledger = self.banks.health().no_ledger;
-        if no_ledger != self.no_ledger_seen {
-            self.no_ledger_seen = no_ledger;
-            // The kernel had no memory for a ledger at fork. The task's work is charged as soon as it has one.
-            if let Err(error) = self.kernel.seed_ledgers() {
-                tracing::warn!(%error, "tasks without a ledger stay without");
-            }
+        if self.kernel.has_tick()
+            && let Err(error) = self.kernel.follow_cpus()
+        {
+            tracing::warn!(%error, "a CPU that has come or gone has no tick: its running task is seen late");
+        }
+        // The kernel had no memory for a ledger at fork. The task's work is charged as soon as it has one.
+        let no_ledger = self.banks.total_health().no_ledger;
+        let lacking = std::mem::replace(&mut self.no_ledger_seen, no_ledger) != no_ledger;
+        let scarce = self.table.free() < (self.banks.slots as usize) / SCARCE;
+        let due = load::monotonic_now().since(self.walked).is_none_or(|since| since >= census.into());
+        if (lacking || scarce || due || self.table.has_detached())
+            && let Err(error) = self.walk(if scarce { 0 } else { PATIENCE })
+        {
+            tracing::warn!(%error, "cannot visit all tasks: what users hold is not known, and no slot becomes free");
         }
     }
 
@@ -156,7 +236,22 @@ impl Source for EbpfSource {
     }
 
     fn user_slots(&self) -> u32 {
-        self.banks.slots() - FIRST_USER_SLOT
+        self.banks.slots - FIRST_USER_SLOT
+    }
+
+    fn kept(&self) -> Kept {
+        let programs = self.kernel.subjects();
+        let walks = programs.contains(&Subject::Census);
+        let of_fields = self.fields.iter().copied().filter(|subject| match subject {
+            Subject::Delays => delay_accounting(),
+            Subject::Memory => walks,
+            _ => true,
+        });
+        of_fields.chain(programs.iter().copied()).collect()
+    }
+
+    fn forget(&mut self, uid: Uid) -> bool {
+        self.table.forget(uid)
     }
 }
 

@@ -3,13 +3,16 @@
 //! Every counter is a function of the seed, the user and the time that has passed, and never goes down. Two sources with
 //! one seed and one clock yield the same snapshots, however often each is read. No kernel, no I/O.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use collector_ebpf::latency::{BOUNDS_NS, BUCKETS};
 
-use super::{Probe, Source};
+use super::{Kept, Probe, Source};
 use crate::{
-    snapshot::{Counters, Latency, Owner, Row, Snapshot},
+    snapshot::{Census, Counters, Delays, Events, Holdings, Io, Latency, Owner, Row, Snapshot},
     units::{Bytes, Nanos, Uid},
 };
 
@@ -87,9 +90,11 @@ impl Source for Simulated {
         snapshot
             .rows
             .extend(self.habits.iter().map(|(owner, habits)| Row { owner: *owner, counters: habits.after(time) }));
+        let held = |(owner, habits): &(Owner, Habits)| (*owner, habits.holdings());
+        snapshot.census = Arc::new(Census { taken: time, rows: self.habits.iter().map(held).collect() });
     }
 
-    fn maintain(&mut self) {}
+    fn maintain(&mut self, _: Duration) {}
 
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -101,6 +106,15 @@ impl Source for Simulated {
 
     fn user_slots(&self) -> u32 {
         u32::try_from(self.habits.len()).unwrap_or(u32::MAX)
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::ALL
+    }
+
+    fn forget(&mut self, _: Uid) -> bool {
+        // Nobody ever leaves.
+        false
     }
 }
 
@@ -144,6 +158,46 @@ impl Habits {
             minor_faults: grown(self.minor_faults, time),
             major_faults: grown(self.major_faults, time),
             latency,
+            // What else a user does goes along with what he uses of CPUs and how often he waits.
+            outside: Nanos(part(cpu.0, 16)),
+            io: Io {
+                read_chars: Bytes(part(cpu.0, 64)),
+                written_chars: Bytes(part(cpu.0, 32)),
+                read_bytes: Bytes(part(cpu.0, 4)),
+                written_bytes: Bytes(part(cpu.0, 8)),
+                cancelled_bytes: Bytes(part(cpu.0, 1)),
+            },
+            delays: Delays {
+                block_io: Nanos(part(wait, 32)),
+                swap_in: Nanos(part(wait, 2)),
+                thrashing: Nanos(part(wait, 1)),
+            },
+            events: Events {
+                direct_reclaims: part(waits, 1),
+                direct_reclaim: Nanos(part(wait, 1)),
+                group_reclaims: part(waits, 2),
+                group_reclaim: Nanos(part(wait, 2)),
+                memory_stalls: part(waits, 3),
+                memory_stall: Nanos(part(wait, 3)),
+                oom_kills: 0,
+                forks: part(waits, 8),
+                thread_starts: part(waits, 4),
+                execs: part(waits, 6),
+                exits: part(waits, 8),
+            },
+        }
+    }
+
+    /// What the user holds; always the same.
+    fn holdings(&self) -> Holdings {
+        let anon = self.minor_faults * 4096;
+        Holdings {
+            anon: Bytes(anon),
+            file: Bytes(anon / 2),
+            shmem: Bytes(anon / 16),
+            swap: Bytes(anon / 8),
+            processes: 1 + self.migrations / 4,
+            threads: 1 + self.migrations / 2,
         }
     }
 }

@@ -252,7 +252,7 @@ pub(crate) fn late_ledger() -> Outcome {
     if counters(&mut source, uid) != Counters::default() || read(&mut source).unattributed.no_ledger == 0 {
         return Err("a task without a ledger was charged, or not missed".into());
     }
-    source.maintain();
+    source.maintain(Duration::ZERO);
     // The end of the load is its next switch-out.
     let books = TaskBooks::of_process(late.pid())?;
     let before_end = cgroup.settled_cpu_ns()?;

@@ -66,7 +66,7 @@ fn sums(snapshot: &Snapshot) -> Sums {
                 sums.users_of_ours += 1;
             }
             Owner::Overflow => sums.overflow += row.counters.cpu.0,
-            Owner::User(_) | Owner::Kernel => {}
+            Owner::User(_) | Owner::Kernel | Owner::Other => {}
         }
     }
     sums

@@ -25,6 +25,7 @@ pub(crate) fn options() -> Options {
         max_users: 4096,
         kernel_memory: Bytes(64 << 20),
         tick: Duration::from_millis(100),
+        without: Vec::new(),
     }
 }
 

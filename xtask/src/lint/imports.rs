@@ -10,9 +10,9 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 12] = [
-    "units", "config", "snapshot", "source", "host", "users", "rates", "view", "policy", "enforce", "export",
-    "pipeline",
+const ORDER: [&str; 15] = [
+    "units", "config", "snapshot", "source", "host", "users", "rates", "rolling", "bursts", "roster", "view", "policy",
+    "enforce", "export", "pipeline",
 ];
 
 /// The BPF library's crates, and the only place that may name them.

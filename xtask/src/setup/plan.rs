@@ -54,16 +54,6 @@ pub(super) enum Step {
     },
 }
 
-impl Step {
-    /// The names for apt; none for the other ways to install.
-    pub(super) fn packages(&self) -> &[String] {
-        match self {
-            Self::Apt { packages, .. } => packages,
-            Self::Rustup { .. } | Self::LinkerLater { .. } | Self::Linker { .. } => &[],
-        }
-    }
-}
-
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -19,10 +19,11 @@ use super::{
     Encoding, Exporter, FEW_ROWS, Filter, Format, Gather, NoReading, NotReady, OwnMetrics, Pin, ProbeState, View, Want,
 };
 use crate::{
-    snapshot::{Counters, Latency, Owner, Row, Snapshot, Unattributed},
+    snapshot::{Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},
     source::{Probe, ProgramRuns},
     units::{Bytes, Nanos, Uid},
     users::Names,
+    view::tests::complete,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -100,6 +101,28 @@ fn host() -> View {
         migrations: 12,
         minor_faults: u64::MAX,
         major_faults: 1,
+        outside: Nanos(1_000_000_001),
+        io: Io {
+            read_chars: Bytes(10_000),
+            written_chars: Bytes(20_000),
+            read_bytes: Bytes(4_096),
+            written_bytes: Bytes(8_192),
+            cancelled_bytes: Bytes(4_096),
+        },
+        delays: Delays { block_io: Nanos(12_345_678), swap_in: Nanos(1), thrashing: Nanos(0) },
+        events: Events {
+            direct_reclaims: 3,
+            direct_reclaim: Nanos(3_000_000),
+            group_reclaims: 5,
+            group_reclaim: Nanos(50_000_000),
+            memory_stalls: 9,
+            memory_stall: Nanos(60_000_000),
+            oom_kills: 1,
+            forks: 40,
+            thread_starts: 8,
+            execs: 20,
+            exits: 39,
+        },
     };
     let owners =
         [Owner::User(Uid(0)), Owner::User(Uid(1000)), Owner::User(Uid(u32::MAX - 1)), Owner::Kernel, Owner::Overflow];
@@ -113,8 +136,8 @@ fn host() -> View {
     let rows = owners.into_iter().zip(counters).map(|(owner, counters)| Row { owner, counters }).collect();
     let unattributed = Unattributed { no_ledger: 1, overflow: 2, overflow_users: 3, clamped: 4, no_row: 5 };
     let names = [(Uid(0), "root"), (Uid(1000), "bobby \"tables\"\\\n{x=\"y\"} 1")];
-    View {
-        snapshot: Arc::new(Snapshot { taken: Nanos(1), rows, unattributed }),
+    complete(View {
+        snapshot: Arc::new(Snapshot { taken: Nanos(1), rows, unattributed, ..Snapshot::default() }),
         names: names.into_iter().map(|(uid, name)| (uid, Arc::from(name))).collect::<Names>(),
         kernel_memory: Bytes(1 << 26),
         host: Arc::new(crate::host::tests::example()),
@@ -123,7 +146,7 @@ fn host() -> View {
             probe("sched_switch", true, ProbeState::Active),
             Probe { hook: "perf_event/cpu-clock", ..probe("tick", false, ProbeState::Failed("no such device".into())) },
         ])
-    }
+    })
 }
 
 /// `UIDMETER_BLESS=1` writes the file anew; the difference is then reviewed like any other.

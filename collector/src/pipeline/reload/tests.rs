@@ -65,9 +65,9 @@ impl Rig {
 #[test]
 fn what_can_change_at_once_does_and_the_rest_stays() -> Outcome {
     let rig = Rig::new("[users]\ntop = 3\n", &["--max-users=5"])?;
-    let config = rig.reload("[users]\ntop = 4\nnames = false\n[probes]\noom = false\n[web]\nmax_requests = 1\n")?;
+    let config = rig.reload("[users]\ntop = 4\nnames = false\n[probes]\nexecs = false\n[web]\nmax_requests = 1\n")?;
     assert_eq!((config.users.top, config.users.names, config.observe.max_users), (4, false, 5));
-    assert_eq!((config.probes.oom, config.web.max_requests), (true, 40));
+    assert_eq!((config.probes.execs, config.web.max_requests), (true, 40));
     assert!(rig.successful());
     // A setting that is no longer in the file has its default again.
     assert_eq!(rig.reload("")?.users.top, 0);

@@ -14,7 +14,7 @@ use super::{Gather as _, OwnMetrics, Sampler, Settings, Snapshot, Source, Users}
 use crate::{
     config::Config,
     snapshot::{Counters, Owner, Row},
-    source::Probe,
+    source::{Kept, Probe},
     units::{Bytes, Nanos, Uid},
 };
 
@@ -37,7 +37,7 @@ impl Source for Clockwork {
         snapshot.rows = vec![Row { owner: Owner::User(Uid(1)), counters }];
     }
 
-    fn maintain(&mut self) {}
+    fn maintain(&mut self, _: Duration) {}
 
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -49,6 +49,14 @@ impl Source for Clockwork {
 
     fn user_slots(&self) -> u32 {
         7
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::ALL
+    }
+
+    fn forget(&mut self, _: Uid) -> bool {
+        false
     }
 }
 

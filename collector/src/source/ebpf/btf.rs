@@ -126,6 +126,11 @@ impl<'a> Btf<'a> {
         Ok(self.find(name, Kind::Struct)?.is_some())
     }
 
+    /// Size of `struct name` in bytes.
+    pub(super) fn struct_size(&self, name: &str) -> Result<Option<u32>, BtfError> {
+        self.find(name, Kind::Struct)?.map(|id| self.size_of(id)).transpose()
+    }
+
     /// Whether there is such a tracepoint.
     pub(super) fn has_tracepoint(&self, tracepoint: &str) -> Result<bool, BtfError> {
         Ok(self.find(&format!("btf_trace_{tracepoint}"), Kind::Typedef)?.is_some())

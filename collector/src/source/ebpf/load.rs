@@ -6,22 +6,26 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{MapError, Stack},
 };
-use collector_ebpf::layout::{FIRST_USER_SLOT, UidCounters, globals, maps};
+use collector_ebpf::layout::{FIRST_USER_SLOT, UidCounters, UidEvents, UidHoldings, globals, maps};
 
 use super::{
-    banks::Banks,
+    banks::{Banks, Mapped, Words},
     btf::{Btf, BtfError},
     offsets,
     preflight::{Finding, Lacking, check_host},
     programs::{Attached, fd_of, with_causes},
 };
-use crate::units::{Bytes, Nanos};
+use crate::{
+    source::{ProbeGroup, Subject},
+    units::{Bytes, Nanos},
+};
 
 /// The kernel programs, or nothing if this was built without them.
 pub(super) static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/uidmeter.bpf.o"));
 
-/// Kernel memory that a user slot takes beyond its rows: hash entry, free list, owner.
-const SLOT_OVERHEAD: u64 = 128;
+/// Kernel memory that a user slot takes beyond its rows for each CPU: hash entry, free list, owner, last walk, and the rows
+/// that all CPUs share.
+const SLOT_OVERHEAD: u64 = 128 + (size_of::<UidEvents>() + size_of::<UidHoldings>()) as u64;
 
 /// What the caller decides.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct Options {
     pub kernel_memory: Bytes,
     /// How often a task that does not switch is drained.
     pub tick: Duration,
+    /// Groups of probes that are left out.
+    pub without: Vec<ProbeGroup>,
 }
 
 /// Why loading failed.
@@ -76,8 +82,16 @@ pub enum LoadError {
     },
 }
 
+/// What loading yields.
+pub(super) struct Loaded {
+    pub(super) kernel: Attached,
+    pub(super) banks: Banks,
+    /// What this kernel's fields allow to count.
+    pub(super) fields: Vec<Subject>,
+}
+
 /// Loads and attaches everything.
-pub(super) fn load(options: &Options) -> Result<(Attached, Banks), LoadError> {
+pub(super) fn load(options: &Options) -> Result<Loaded, LoadError> {
     for check in check_host(&options.btf) {
         if let Finding::Missing(lacking) = check.finding {
             return Err(lacking.into());
@@ -88,38 +102,46 @@ pub(super) fn load(options: &Options) -> Result<(Attached, Banks), LoadError> {
     loaded
 }
 
-fn attach(options: &Options) -> Result<(Attached, Banks), LoadError> {
+fn attach(options: &Options) -> Result<Loaded, LoadError> {
     let read = |path: &str| fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source });
     let cpus = cpu_list(&read("/sys/devices/system/cpu/possible")?).last().map_or(1, |last| last + 1);
     let slots = slots(options, cpus)?;
     let bytes = fs::read(&options.btf).map_err(|source| LoadError::Read { path: options.btf.clone(), source })?;
-    let mut ebpf = load_object(&bytes, cpus, slots)?;
+    let (mut ebpf, fields) = load_object(&bytes, cpus, slots)?;
     let btf = aya::Btf::parse(&bytes, Endianness::default())
         .map_err(|error| LoadError::TypeInformation(error.to_string()))?;
     fill_free_slots(&mut ebpf, slots)?;
-    let refused = |what| move |error: io::Error| LoadError::Refused { what, why: error.to_string() };
-    let banks = Banks::map(
-        &map_fd(&ebpf, maps::UID_BANKS)?,
-        &map_fd(&ebpf, maps::SLOT_OWNERS)?,
-        &map_fd(&ebpf, maps::HEALTH)?,
-        cpus,
-        slots,
-    )
-    .map_err(refused("to share its maps"))?;
-    let online = cpu_list(&read("/sys/devices/system/cpu/online")?);
-    let attached = Attached::attach(ebpf, &btf, &online, options.tick)?;
-    Ok((attached, banks))
+    let banks = share(&ebpf, cpus, slots)?;
+    let kernel = Attached::attach(ebpf, &btf, options)?;
+    Ok(Loaded { kernel, banks, fields })
 }
 
-fn load_object(bytes: &[u8], cpus: u32, slots: u32) -> Result<Ebpf, LoadError> {
+fn share(ebpf: &Ebpf, cpus: u32, slots: u32) -> Result<Banks, LoadError> {
+    fn map<T: Words>(ebpf: &Ebpf, name: &'static str, len: u32) -> Result<Mapped<T>, LoadError> {
+        Mapped::new(&map_fd(ebpf, name)?, len as usize)
+            .map_err(|error| LoadError::Refused { what: "to share its maps", why: format!("{name}: {error}") })
+    }
+    Ok(Banks {
+        rows: map(ebpf, maps::UID_BANKS, cpus * slots)?,
+        owners: map(ebpf, maps::SLOT_OWNERS, slots)?,
+        events: map(ebpf, maps::UID_EVENTS, slots)?,
+        holdings: map(ebpf, maps::UID_HOLDINGS, slots)?,
+        seen: map(ebpf, maps::SLOT_SEEN, slots)?,
+        health: map(ebpf, maps::HEALTH, cpus)?,
+        cpus,
+        slots,
+    })
+}
+
+fn load_object(bytes: &[u8], cpus: u32, slots: u32) -> Result<(Ebpf, Vec<Subject>), LoadError> {
     let damaged = |error: &dyn std::error::Error| LoadError::TypeInformation(error.to_string());
     let (offsets, settings) = {
         let btf = Btf::parse(bytes).map_err(|error| damaged(&error))?;
         let (offsets, _) = offsets::offsets(&btf).map_err(|error| damaged(&error))?;
-        let settings = offsets::settings(&btf, slots).map_err(|error: BtfError| damaged(&error))?;
+        let settings = offsets::settings(&btf, slots, cpus).map_err(|error: BtfError| damaged(&error))?;
         (offsets, settings)
     };
-    EbpfLoader::new()
+    let ebpf = EbpfLoader::new()
         // The programs carry offsets of their own instead of relocations.
         .btf(None)
         // aya has no type for task storage; it need not touch that map either.
@@ -127,13 +149,18 @@ fn load_object(bytes: &[u8], cpus: u32, slots: u32) -> Result<Ebpf, LoadError> {
         .override_global(globals::OFFSETS, &offsets[..], true)
         .override_global(globals::SETTINGS, &settings[..], true)
         .override_global(globals::LOADED_AT, &monotonic_now().0, true)
+        .override_global(globals::PER_CPU_OFFSET, &per_cpu_offset(), true)
         .map_max_entries(maps::UID_BANKS, cpus * slots)
         .map_max_entries(maps::SLOT_OWNERS, slots)
         .map_max_entries(maps::UID_SLOTS, slots)
         .map_max_entries(maps::FREE_SLOTS, slots)
+        .map_max_entries(maps::UID_EVENTS, slots)
+        .map_max_entries(maps::UID_HOLDINGS, slots)
+        .map_max_entries(maps::SLOT_SEEN, slots)
         .map_max_entries(maps::HEALTH, cpus)
         .load(PROGRAMS)
-        .map_err(|error: EbpfError| LoadError::Refused { what: "to make the maps", why: with_causes(&error) })
+        .map_err(|error: EbpfError| LoadError::Refused { what: "to make the maps", why: with_causes(&error) })?;
+    Ok((ebpf, offsets::subjects(&offsets, &settings)))
 }
 
 /// The table of users as it would be made.
@@ -203,6 +230,19 @@ fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Load
         .ok_or(LoadError::Refused { what: name, why: "the embedded object has no such map".into() })
 }
 
+/// Address of `__per_cpu_offset` (arch/x86/kernel/setup_percpu.c and its like), or 0 where the kernel does not tell: without
+/// it, what CPUs keep back of resident memory is not counted.
+fn per_cpu_offset() -> u64 {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let line = symbols.lines().find(|line| line.ends_with(" __per_cpu_offset"));
+    line.and_then(|line| u64::from_str_radix(line.split(' ').next()?, 16).ok()).unwrap_or(0)
+}
+
+/// The CPUs that are running now.
+pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
+    fs::read_to_string("/sys/devices/system/cpu/online").map(|text| cpu_list(&text))
+}
+
 /// CPU numbers in a list like `0-3,6`, as the kernel writes them (`cpumap_print_to_pagebuf`).
 fn cpu_list(text: &str) -> Vec<u32> {
     let mut cpus = Vec::new();
@@ -235,7 +275,13 @@ mod tests {
     use super::{Bytes, Duration, LoadError, Options, UidCounters, cpu_list, slots, table_size};
 
     fn options(max_users: u32, kernel_memory: u64) -> Options {
-        Options { btf: "/".into(), max_users, kernel_memory: Bytes(kernel_memory), tick: Duration::from_millis(100) }
+        Options {
+            btf: "/".into(),
+            max_users,
+            kernel_memory: Bytes(kernel_memory),
+            tick: Duration::from_millis(100),
+            without: Vec::new(),
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     snapshot::Owner,
     units::{Nanos, Uid, UnixTime},
-    view::View,
+    view::{View, tests::complete},
 };
 
 fn page(content: &Content<'_>) -> Result<String, std::string::FromUtf8Error> {
@@ -18,7 +18,7 @@ fn page(content: &Content<'_>) -> Result<String, std::string::FromUtf8Error> {
 fn host() -> View {
     let counters = Counters { cpu: Nanos(1_550_701_066), ..waits(&[1; super::BUCKETS], 2_000_000_000) };
     let users = view(&[(7, "a\"b\\c\nd", counters), (9, "eve", Counters::default())]);
-    View { host: crate::host::tests::example().into(), ..users }
+    complete(View { host: crate::host::tests::example().into(), ..users })
 }
 
 #[test]
