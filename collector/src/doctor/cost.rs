@@ -10,7 +10,7 @@ use collector::{
     pipeline,
     source::{
         Probe, ProgramRuns, Source as _,
-        ebpf::{LoadError, count_runs, programs_of},
+        ebpf::{HeldProgram, LoadError, count_runs, programs_of},
     },
 };
 
@@ -76,20 +76,31 @@ pub(super) fn of_process(pid: u32, time: Duration) -> Result<Measured, CostError
     let (began, before) = (Instant::now(), programs()?);
     thread::sleep(time);
     let (over, after) = (began.elapsed(), programs()?);
-    let cost = |(program, runs): (String, ProgramRuns)| {
-        let earlier = before.iter().find(|(name, _)| *name == program).map(|(_, runs)| *runs);
-        difference(program, None, earlier.unwrap_or_default(), runs)
+    Ok(Measured { whose: format!("of the uidmeter with PID {pid}"), over, costs: between(&before, &after) })
+}
+
+/// What the programs of `after` have cost since `before`.
+fn between(before: &[HeldProgram], after: &[HeldProgram]) -> Vec<Cost> {
+    let cost = |now: &HeldProgram| {
+        let earlier = before.iter().find(|program| program.id == now.id).map(|program| program.runs);
+        let is_namesake = |program: &&HeldProgram| program.name == now.name;
+        let unique = after.iter().filter(is_namesake).count() == 1;
+        let name = if unique { now.name.clone() } else { format!("{} (id {})", now.name, now.id) };
+        difference(name, None, earlier.unwrap_or_default(), now.runs)
     };
-    let costs = after.into_iter().map(cost).collect();
-    Ok(Measured { whose: format!("of the uidmeter with PID {pid}"), over, costs })
+    after.iter().map(cost).collect()
 }
 
 /// Of our own programs, which are loaded for that long.
 pub(super) fn of_our_own(config: &Config, time: Duration) -> Result<Measured, CostError> {
-    let source = pipeline::load_source(&config.observe, config.probes)?;
+    let mut source = pipeline::load_source(&config.observe, config.probes)?;
     let _timing = count_runs().map_err(CostError::Statistics)?;
     let (began, before) = (Instant::now(), source.probes());
-    thread::sleep(time);
+    // As the daemon does, since that runs programs, too.
+    while let Some(left) = time.checked_sub(began.elapsed()) {
+        thread::sleep(left.min(MAINTENANCE));
+        source.maintain(config.memory.interval);
+    }
     let (over, after) = (began.elapsed(), source.probes());
     let cost = |probe: &Probe| {
         let earlier = before.iter().find(|other| other.name == probe.name).map(|other| other.runs);
@@ -108,6 +119,8 @@ fn difference(program: String, inactive: Option<String>, before: ProgramRuns, af
     }
 }
 
+/// Time between two calls of `Source::maintain`, about as in the daemon.
+const MAINTENANCE: Duration = Duration::from_secs(1);
 /// A CPU's share from which all programs together deserve a word.
 const MUCH: f64 = 0.01;
 /// Time of a run that is unusual: several times what was measured for the slowest of ours.
@@ -143,7 +156,9 @@ pub(super) fn advice(measured: &Measured) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cost, Duration, Measured, advice};
+    use collector::units::Nanos;
+
+    use super::{Cost, Duration, HeldProgram, Measured, ProgramRuns, advice, between};
 
     fn cost(program: &str, runs: u64, time_ns: u64) -> Cost {
         Cost { program: program.into(), inactive: None, runs, time_ns }
@@ -159,6 +174,20 @@ mod tests {
         assert_eq!((cost.ns_per_run(), cost.share(Duration::from_secs(2))), (Some(50_000), 0.025));
         assert!(cost.share(Duration::ZERO) <= 0.0);
         assert_eq!(self::cost("x", 0, 0).ns_per_run(), None);
+    }
+
+    #[test]
+    fn programs_whose_names_the_kernel_cut_to_the_same_are_told_apart() {
+        let program = |id, name: &str, count| HeldProgram {
+            id,
+            name: name.into(),
+            runs: ProgramRuns { count, time: Nanos(count * 100), recursion_misses: 0 },
+        };
+        let before = [program(3, "sched_process_e", 10), program(4, "sched_process_e", 1_000)];
+        let after = [program(3, "sched_process_e", 15), program(4, "sched_process_e", 1_007), program(5, "tick", 2)];
+        let expected =
+            [cost("sched_process_e (id 3)", 5, 500), cost("sched_process_e (id 4)", 7, 700), cost("tick", 2, 200)];
+        assert_eq!(between(&before, &after), expected);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use self::{
 pub use self::{
     load::{LoadError, Options, TableSize, table_size},
     preflight::{Check, Finding, Lacking, check_host},
-    running::{count_runs, programs_of},
+    running::{HeldProgram, count_runs, programs_of},
 };
 use crate::{
     snapshot::{Census, Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},

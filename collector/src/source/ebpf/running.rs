@@ -22,20 +22,33 @@ pub fn count_runs() -> io::Result<OwnedFd> {
     enable_stats(Stats::RunTime).map_err(|error| error.io_error)
 }
 
-/// Names and runs of the programs that process `pid` holds, in no order. Counted only while [`count_runs`] holds.
+/// A program that a process holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldProgram {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// The first 15 bytes of its name, which is all that the kernel keeps: two programs can have the same.
+    pub name: String,
+    /// What the kernel counted while [`count_runs`] held.
+    pub runs: ProgramRuns,
+}
+
+/// The programs that process `pid` holds, in the order in which they were loaded.
 ///
 /// # Errors
 /// This process may not look into that one, or it has ended.
-pub fn programs_of(pid: u32) -> io::Result<Vec<(String, ProgramRuns)>> {
+pub fn programs_of(pid: u32) -> io::Result<Vec<HeldProgram>> {
     let held = held(&PathBuf::from(format!("/proc/{pid}/fdinfo")))?;
-    let mut named = Vec::new();
+    let mut programs = Vec::new();
     for program in loaded_programs() {
         let program = program.map_err(io::Error::other)?;
-        if let Some((_, runs)) = held.iter().find(|(id, _)| *id == program.id()) {
-            named.push((String::from_utf8_lossy(program.name()).into_owned(), *runs));
+        if let Some((id, runs)) = held.iter().find(|(id, _)| *id == program.id()) {
+            let name = String::from_utf8_lossy(program.name()).into_owned();
+            programs.push(HeldProgram { id: *id, name, runs: *runs });
         }
     }
-    Ok(named)
+    programs.sort_by_key(|program| program.id);
+    Ok(programs)
 }
 
 /// Ids and runs of the programs among the descriptors in `folder`, each once.
