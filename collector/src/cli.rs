@@ -1,7 +1,5 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
 use collector::config::{ObserveFlags, RunFlags};
 
@@ -40,13 +38,34 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: TopOptions,
     },
-    /// Tell what this host has and what it lacks, without changing anything
+    /// Tell what this host has and what it lacks, and what watching it costs
     #[command(after_help = failure::EXIT_CODES)]
     Doctor {
-        /// File with the kernel's type information
-        #[arg(long, value_name = "FILE", default_value = "/sys/kernel/btf/vmlinux")]
-        btf: PathBuf,
+        #[command(flatten)]
+        options: DoctorOptions,
+        #[command(flatten)]
+        flags: RunFlags,
     },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorOptions {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Measure for this long what each kernel program costs: those of a running uidmeter, or else our own, which are
+    /// loaded for that time; needs root [default if given without a value: 1s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+          value_parser = measuring_time)]
+    pub(crate) measure: Option<std::time::Duration>,
+}
+
+/// Long enough to see something, short enough to wait for.
+fn measuring_time(text: &str) -> Result<std::time::Duration, String> {
+    let allowed = std::time::Duration::from_millis(100)..=std::time::Duration::from_mins(1);
+    let time = humantime::parse_duration(text).ok().filter(|time| allowed.contains(time));
+    time.ok_or_else(|| "must be a time from 100ms to 1m".into())
 }
 
 #[derive(Args, Clone, Debug)]

@@ -12,7 +12,8 @@ use collector::{
 pub(crate) const USAGE: u8 = 2;
 const UNEXPECTED: u8 = 1;
 const HOST: u8 = 3;
-const PRIVILEGE: u8 = 4;
+/// This process may not.
+pub(crate) const PRIVILEGE: u8 = 4;
 const LISTEN: u8 = 5;
 
 /// For `--help`; a test holds it and the codes together.
@@ -35,6 +36,11 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(code: u8, sentence: String) -> Self {
         Self { code, sentences: vec![sentence] }
+    }
+
+    /// All of it in one line.
+    pub(crate) fn sentence(&self) -> String {
+        self.sentences.join("; ")
     }
 
     /// Prints it and gives the code.

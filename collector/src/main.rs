@@ -38,7 +38,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Run { flags } => pipeline::run(&Loaded::new(&flags)?)?,
         Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
-        Command::Doctor { btf } => return doctor::run(&btf),
+        Command::Doctor { options, flags } => return doctor::run(&options, &flags),
     }
     Ok(ExitCode::SUCCESS)
 }

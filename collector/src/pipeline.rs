@@ -23,7 +23,7 @@ use crate::{
     export::{Exporter, OwnMetrics, http},
     source::{
         ProbeGroup, ProbeState, Source,
-        ebpf::{EbpfSource, LoadError, Options},
+        ebpf::{EbpfSource, LoadError, Options, TableSize, table_size},
     },
     users::Users,
 };
@@ -69,18 +69,30 @@ pub enum RunError {
 /// # Errors
 /// See [`EbpfSource::load`].
 pub fn load_source(observe: &Observe, probes: Probes) -> Result<EbpfSource, LoadError> {
+    EbpfSource::load(&options(observe, probes))
+}
+
+/// How large the table of users would be. Loads nothing.
+///
+/// # Errors
+/// See [`table_size`].
+pub fn table_of(observe: &Observe, probes: Probes) -> Result<TableSize, LoadError> {
+    table_size(&options(observe, probes))
+}
+
+fn options(observe: &Observe, probes: Probes) -> Options {
     let without = [
         (ProbeGroup::Reclaim, probes.reclaim),
         (ProbeGroup::Executions, probes.execs),
         (ProbeGroup::MemoryStalls, probes.memstall),
     ];
-    EbpfSource::load(&Options {
+    Options {
         btf: observe.btf.clone(),
         max_users: observe.max_users,
         kernel_memory: observe.kernel_memory,
         tick: observe.sample_interval,
         without: without.into_iter().filter_map(|(group, wanted)| (!wanted).then_some(group)).collect(),
-    })
+    }
 }
 
 /// The daemon: serves figures until SIGTERM or SIGINT, then detaches everything. SIGHUP reads the configuration again.

@@ -134,6 +134,7 @@ fn what_is_not_toml_is_told_with_its_line_beside_everything_else() -> Outcome {
         assert!(starts.iter().any(|start| start == line), "{line}: {found:#?}");
     }
     assert!(found.iter().any(|line| line.starts_with("FILE:4: users.top is \"x\"")), "{found:#?}");
+    assert_eq!(found.len(), 4, "{found:#?}");
     assert!(found.iter().all(|line| !line.contains('\n')), "{found:#?}");
     Ok(())
 }

@@ -12,6 +12,7 @@ mod mode_split;
 mod offsets;
 mod preflight;
 mod programs;
+mod running;
 mod slot_table;
 
 use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
@@ -26,8 +27,9 @@ use self::{
     slot_table::{SlotTable, Tally},
 };
 pub use self::{
-    load::{LoadError, Options},
+    load::{LoadError, Options, TableSize, table_size},
     preflight::{Check, Finding, Lacking, check_host},
+    running::{HeldProgram, count_runs, programs_of},
 };
 use crate::{
     snapshot::{Census, Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},

@@ -226,6 +226,21 @@ fn users_who_come_and_go_leave_nothing_behind() -> io::Result<()> {
 }
 
 #[test]
+fn who_comes_is_asked_for_at_once_and_who_stays_is_not_asked_for_again() -> io::Result<()> {
+    let doors = Arc::new(Doors::default());
+    let mut users = doors.users()?;
+    let now = Instant::now();
+    settle(&mut users, 1..3, now);
+    assert_eq!(name(&settle(&mut users, 2..4, now), 3), Some("user3"));
+    assert_eq!(name(&settle(&mut users, 2..5, now), 4), Some("user4"));
+    settle(&mut users, 2..4, now + Duration::from_secs(2));
+    let mut asked = doors.asked();
+    asked.sort_unstable();
+    assert_eq!(asked, [1, 2, 3, 4]);
+    Ok(())
+}
+
+#[test]
 fn questions_about_users_who_have_gone_are_not_asked() -> io::Result<()> {
     let doors = Doors::closed_for(0..2);
     let mut users = doors.users()?;

@@ -5,7 +5,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::{Args as _, Command, FromArgMatches as _};
@@ -42,6 +42,7 @@ impl Rig {
         let loaded = Loaded::new(&RunFlags::from_arg_matches(&command.try_get_matches_from(named)?)?)?;
         let settings = Arc::new(Settings::new(loaded.config.clone()));
         let own = Arc::new(OwnMetrics::new()?);
+        own.config_reload(true, SystemTime::UNIX_EPOCH);
         let users = Users::with_lookup(Box::new(|_| None))?;
         let sampler = Sampler::start(Box::new(Clockwork::default()), users, Arc::clone(&own), Arc::clone(&settings))?;
         let reloader = Reloader::new(loaded, Arc::clone(&settings), sampler.gatherer(), Arc::clone(&own));

@@ -13,12 +13,22 @@ use crate::{
 
 /// Runs and misses of a program.
 pub(super) fn program_runs(program: &impl AsFd) -> io::Result<ProgramRuns> {
-    let text = read(program)?;
-    Ok(ProgramRuns {
-        recursion_misses: value(&text, "recursion_misses"),
-        count: value(&text, "run_cnt"),
-        time: Nanos(value(&text, "run_time_ns")),
-    })
+    Ok(runs(&read(program)?))
+}
+
+fn runs(text: &str) -> ProgramRuns {
+    ProgramRuns {
+        recursion_misses: value(text, "recursion_misses"),
+        count: value(text, "run_cnt"),
+        time: Nanos(value(text, "run_time_ns")),
+    }
+}
+
+/// Id and runs of a program, from the text of its descriptor; `None` if that is of something else.
+pub(super) fn program(text: &str) -> Option<(u32, ProgramRuns)> {
+    let is_program = text.lines().any(|line| line.starts_with("prog_type:"));
+    let id = u32::try_from(value(text, "prog_id")).ok().filter(|id| is_program && *id > 0)?;
+    Some((id, runs(text)))
 }
 
 /// Memory that the kernel accounts to a map or program.

@@ -163,9 +163,43 @@ fn load_object(bytes: &[u8], cpus: u32, slots: u32) -> Result<(Ebpf, Vec<Subject
     Ok((ebpf, offsets::subjects(&offsets, &settings)))
 }
 
+/// The table of users as it would be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// CPUs that this host can have.
+    pub possible_cpus: u32,
+    /// CPUs that are online.
+    pub online_cpus: u32,
+    /// Users who can have a row of their own.
+    pub users: u32,
+    /// Kernel memory for it.
+    pub memory: Bytes,
+}
+
+/// What `options` would take on this host. Loads nothing.
+///
+/// # Errors
+/// Too little memory is allowed, or the CPUs are not known.
+pub fn table_size(options: &Options) -> Result<TableSize, LoadError> {
+    let count = |path: &str| match fs::read_to_string(path) {
+        Ok(list) => Ok(cpu_list(&list)),
+        Err(source) => Err(LoadError::Read { path: path.into(), source }),
+    };
+    let possible_cpus = count("/sys/devices/system/cpu/possible")?.last().map_or(1, |last| last + 1);
+    let online_cpus = u32::try_from(count("/sys/devices/system/cpu/online")?.len()).unwrap_or(u32::MAX);
+    let slots = slots(options, possible_cpus)?;
+    let memory = Bytes(u64::from(slots) * per_slot(possible_cpus));
+    Ok(TableSize { possible_cpus, online_cpus, users: slots - FIRST_USER_SLOT, memory })
+}
+
+/// Kernel memory for one slot.
+fn per_slot(cpus: u32) -> u64 {
+    u64::from(cpus) * size_of::<UidCounters>() as u64 + SLOT_OVERHEAD
+}
+
 /// Number of slots: as many as wanted, as far as the memory goes.
 fn slots(options: &Options, cpus: u32) -> Result<u32, LoadError> {
-    let per_slot = u64::from(cpus) * size_of::<UidCounters>() as u64 + SLOT_OVERHEAD;
+    let per_slot = per_slot(cpus);
     let affordable = options.kernel_memory.0 / per_slot;
     let wanted = u64::from(options.max_users) + u64::from(FIRST_USER_SLOT);
     let least = u64::from(FIRST_USER_SLOT) + 1;
@@ -238,7 +272,7 @@ fn release_freed_memory() {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Duration, LoadError, Options, UidCounters, cpu_list, slots};
+    use super::{Bytes, Duration, LoadError, Options, UidCounters, cpu_list, slots, table_size};
 
     fn options(max_users: u32, kernel_memory: u64) -> Options {
         Options {
@@ -255,6 +289,16 @@ mod tests {
         assert_eq!(cpu_list("0-2,5\n"), [0, 1, 2, 5]);
         assert_eq!(cpu_list("0\n"), [0]);
         assert_eq!(cpu_list("\n"), [0; 0]);
+    }
+
+    #[test]
+    fn the_table_of_this_host_fits_what_is_allowed() -> Result<(), LoadError> {
+        let table = table_size(&options(100, 64 << 20))?;
+        assert!(table.online_cpus >= 1 && table.online_cpus <= table.possible_cpus);
+        assert!(table.users == 100 && table.memory.0 <= 64 << 20 && table.memory.0 > 0);
+        assert!(table_size(&options(1_000_000, 1 << 20))?.users < 1_000_000);
+        assert!(matches!(table_size(&options(1, 1)), Err(LoadError::Memory { .. })));
+        Ok(())
     }
 
     #[test]
