@@ -7,7 +7,14 @@
 
 mod kept;
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
@@ -24,6 +31,8 @@ use crate::{source::ProbeState, view::View};
 /// Pages with more rows than this are made by a thread of their own: with this many, writing takes some 50 µs and
 /// compressing a millisecond.
 const FEW_ROWS: usize = 64;
+/// Readings for one page, at most.
+const MOST_READINGS: usize = 4;
 
 /// Where views come from.
 pub trait Gather: Send + Sync {
@@ -98,13 +107,15 @@ pub struct Exporter {
     gather: Box<dyn Gather>,
     own: Arc<OwnMetrics>,
     kept: Mutex<Kept>,
+    /// Scrapes so far.
+    arrivals: AtomicU64,
     press: Press,
 }
 
 impl Exporter {
     /// Makes pages of what `gather` reads and `own` counts. Starts a thread.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self { gather, own, kept: Mutex::default(), press: Press::start() }
+        Self { gather, own, kept: Mutex::default(), arrivals: AtomicU64::new(0), press: Press::start() }
     }
 
     /// What the process counts about itself.
@@ -118,25 +129,40 @@ impl Exporter {
     /// There is no reading.
     pub async fn scrape(&self, want: &Want) -> Result<Page, NoReading> {
         let arrived = Instant::now();
-        let page = if let Ok(kept) = self.kept.try_lock() {
-            drop(kept);
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let is_short = self.kept.try_lock().is_ok_and(|kept| !kept.is_long());
+        let page = if is_short {
             // The sampler lets all who ask at the same time share one reading.
-            let view = self.gather.fresh().await;
+            let (asked, view) = (Instant::now(), self.gather.fresh().await);
             let mut kept = self.kept.lock().await;
-            kept.move_on(arrived, view, || self.own.gather());
+            if kept.is_older_than(arrived) {
+                kept.move_on(asked, view, || self.own.gather());
+            }
             self.page(&mut kept, *want).await
         } else {
             let mut kept = self.kept.lock().await;
             if kept.is_older_than(arrived) {
-                let asked = Instant::now();
-                let view = self.gather.fresh().await;
-                kept.move_on(asked, view, || self.own.gather());
+                self.read_for_all(&mut kept).await;
             }
             self.page(&mut kept, *want).await
         }
         .ok_or(NoReading)?;
         self.own.scrape(arrived.elapsed());
         Ok(page)
+    }
+
+    /// Takes a reading; another one if somebody has arrived meanwhile: a reading costs much less than a long page, which
+    /// they then share.
+    async fn read_for_all(&self, kept: &mut Kept) {
+        for _ in 0..MOST_READINGS {
+            let (asked, arrivals) = (Instant::now(), self.arrivals.load(Ordering::Relaxed));
+            let view = self.gather.fresh().await;
+            let ended = view.is_none();
+            kept.move_on(asked, view, || self.own.gather());
+            if ended || self.arrivals.load(Ordering::Relaxed) == arrivals {
+                return;
+            }
+        }
     }
 
     /// Whether a view has been published and every needed probe is at work.
@@ -162,13 +188,12 @@ impl Exporter {
         }
         let plain = Want { encoding: Encoding::Identity, ..want };
         let (known, room) = (kept.page(plain), kept.room(want));
-        let is_long = reading.view.rows().len() > FEW_ROWS;
         let make = move || {
             let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, room));
             let body = compressed(&text, want.encoding);
             (text, body)
         };
-        let (text, body) = if is_long { self.press.run(make).await } else { make() };
+        let (text, body) = if kept.is_long() { self.press.run(make).await } else { make() };
         if kept.page(plain).is_none() {
             kept.keep(plain, text.clone());
         }

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Instant};
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
-use super::Want;
+use super::{FEW_ROWS, Want};
 use crate::{
     export::{
         compress::compress,
@@ -46,6 +46,11 @@ impl Kept {
     /// Whether nothing has been asked for since `moment`.
     pub(super) fn is_older_than(&self, moment: Instant) -> bool {
         self.asked < Some(moment)
+    }
+
+    /// Whether the page of this reading is long, and thereby most likely the next one too.
+    pub(super) fn is_long(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.view.rows().len() > FEW_ROWS)
     }
 
     /// Moves on to the answer to what was asked for at `asked`, unless what is here is as new. `own` yields the process's

@@ -263,6 +263,43 @@ async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_other
 }
 
 #[tokio::test]
+async fn who_arrives_during_the_reading_for_a_long_page_shares_another_one_with_the_first() -> Outcome {
+    let (asked, doors) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(1)));
+    let exporter = exporter(Slow {
+        each: Each { asked: Arc::clone(&asked), ends: usize::MAX, rows: FEW_ROWS + 1 },
+        doors: Arc::clone(&doors),
+    })?;
+    exporter.scrape(&PLAIN).await?;
+    // The first one waits at the door, the others at the first.
+    let open = async { doors.add_permits(8) };
+    let (first, second, third, ()) =
+        tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), open);
+    let bodies = [first?, second?, third?].map(|page| page.body.as_ptr());
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    assert_eq!(asked.load(Ordering::Relaxed), 1 + 2);
+    Ok(())
+}
+
+/// Readings that wait for a permit.
+struct Slow {
+    each: Each,
+    doors: Arc<tokio::sync::Semaphore>,
+}
+
+impl Gather for Slow {
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = Option<Arc<View>>> + Send + '_>> {
+        Box::pin(async {
+            self.doors.acquire().await.ok()?.forget();
+            self.each.fresh().await
+        })
+    }
+
+    fn published(&self) -> Arc<View> {
+        Arc::default()
+    }
+}
+
+#[tokio::test]
 async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome {
     let asked = Arc::new(AtomicUsize::new(0));
     let exporter = exporter(Each { asked: Arc::clone(&asked), ends: 2, rows: FEW_ROWS + 1 })?;
