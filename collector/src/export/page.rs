@@ -2,22 +2,20 @@
 //! that reading.
 //!
 //! A page is kept as a whole, the process's own counters included: all its numbers are of one moment. A new reading has a
-//! new generation and thereby new pages. Those who arrive while pages are made share the next reading, which is taken
-//! when that is done: a crowd of scrapers costs at most two readings, and nobody gets one that is older than the request.
+//! new generation and thereby new pages. Who arrives while a long page is made shares it if its
+//! reading is at most [`COMPANY`] old: a crowd of scrapers costs little more than one. Nobody gets a page that was ready
+//! before the request.
 
 mod kept;
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use self::kept::{Kept, compressed};
 use super::{
@@ -31,8 +29,8 @@ use crate::{source::ProbeState, view::View};
 /// Pages with more rows than this are made by a thread of their own: with this many, writing takes some 50 µs and
 /// compressing a millisecond.
 const FEW_ROWS: usize = 64;
-/// Readings for one page, at most.
-const MOST_READINGS: usize = 4;
+/// A tenth of the default tick, and less than a scrape's own way through the network often takes.
+const COMPANY: Duration = Duration::from_millis(10);
 
 /// Where views come from.
 pub trait Gather: Send + Sync {
@@ -107,15 +105,15 @@ pub struct Exporter {
     gather: Box<dyn Gather>,
     own: Arc<OwnMetrics>,
     kept: Mutex<Kept>,
-    /// Scrapes so far.
-    arrivals: AtomicU64,
+    /// [`COMPANY`], but for tests.
+    company: Duration,
     press: Press,
 }
 
 impl Exporter {
     /// Makes pages of what `gather` reads and `own` counts. Starts a thread.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self { gather, own, kept: Mutex::default(), arrivals: AtomicU64::new(0), press: Press::start() }
+        Self { gather, own, kept: Mutex::default(), company: COMPANY, press: Press::start() }
     }
 
     /// What the process counts about itself.
@@ -129,20 +127,21 @@ impl Exporter {
     /// There is no reading.
     pub async fn scrape(&self, want: &Want) -> Result<Page, NoReading> {
         let arrived = Instant::now();
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
-        let is_short = self.kept.try_lock().is_ok_and(|kept| !kept.is_long());
-        let page = if is_short {
-            // The sampler lets all who ask at the same time share one reading.
-            let (asked, view) = (Instant::now(), self.gather.fresh().await);
-            let mut kept = self.kept.lock().await;
-            if kept.is_older_than(arrived) {
+        let (mut kept, waited) = self.enter().await;
+        let page = if waited {
+            // Others wait too: one reading for all.
+            if kept.is_older_than(self.oldest(arrived, waited)) {
+                let (asked, view) = (Instant::now(), self.gather.fresh().await);
                 kept.move_on(asked, view, || self.own.gather());
             }
             self.page(&mut kept, *want).await
         } else {
-            let mut kept = self.kept.lock().await;
-            if kept.is_older_than(arrived) {
-                self.read_for_all(&mut kept).await;
+            drop(kept);
+            // The sampler lets all who ask at the same time share one reading.
+            let (asked, view) = (Instant::now(), self.gather.fresh().await);
+            let (mut kept, waited) = self.enter().await;
+            if kept.is_older_than(self.oldest(arrived, waited)) {
+                kept.move_on(asked, view, || self.own.gather());
             }
             self.page(&mut kept, *want).await
         }
@@ -151,18 +150,17 @@ impl Exporter {
         Ok(page)
     }
 
-    /// Takes a reading; another one if somebody has arrived meanwhile: a reading costs much less than a long page, which
-    /// they then share.
-    async fn read_for_all(&self, kept: &mut Kept) {
-        for _ in 0..MOST_READINGS {
-            let (asked, arrivals) = (Instant::now(), self.arrivals.load(Ordering::Relaxed));
-            let view = self.gather.fresh().await;
-            let ended = view.is_none();
-            kept.move_on(asked, view, || self.own.gather());
-            if ended || self.arrivals.load(Ordering::Relaxed) == arrivals {
-                return;
-            }
+    /// What is kept, and whether somebody else was making pages.
+    async fn enter(&self) -> (MutexGuard<'_, Kept>, bool) {
+        match self.kept.try_lock() {
+            Ok(kept) => (kept, false),
+            Err(_) => (self.kept.lock().await, true),
         }
+    }
+
+    /// When a reading must have been asked for at the earliest to be good for who came at `arrived`.
+    fn oldest(&self, arrived: Instant, waited: bool) -> Instant {
+        if waited { arrived.checked_sub(self.company).unwrap_or(arrived) } else { arrived }
     }
 
     /// Whether a view has been published and every needed probe is at work.
@@ -188,12 +186,13 @@ impl Exporter {
         }
         let plain = Want { encoding: Encoding::Identity, ..want };
         let (known, room) = (kept.page(plain), kept.room(want));
+        let is_long = reading.is_long();
         let make = move || {
             let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, room));
             let body = compressed(&text, want.encoding);
             (text, body)
         };
-        let (text, body) = if kept.is_long() { self.press.run(make).await } else { make() };
+        let (text, body) = if is_long { self.press.run(make).await } else { make() };
         if kept.page(plain).is_none() {
             kept.keep(plain, text.clone());
         }

@@ -38,7 +38,7 @@ pub(super) struct Kept {
 /// All that pages are made of: their numbers are of one moment.
 #[derive(Clone)]
 pub(super) struct Reading {
-    pub(super) view: Arc<View>,
+    view: Arc<View>,
     own: Arc<[MetricFamily]>,
 }
 
@@ -46,11 +46,6 @@ impl Kept {
     /// Whether nothing has been asked for since `moment`.
     pub(super) fn is_older_than(&self, moment: Instant) -> bool {
         self.asked < Some(moment)
-    }
-
-    /// Whether the page of this reading is long, and thereby most likely the next one too.
-    pub(super) fn is_long(&self) -> bool {
-        self.reading.as_ref().is_some_and(|reading| reading.view.rows().len() > FEW_ROWS)
     }
 
     /// Moves on to the answer to what was asked for at `asked`, unless what is here is as new. `own` yields the process's
@@ -97,6 +92,10 @@ impl Kept {
 }
 
 impl Reading {
+    pub(super) fn is_long(&self) -> bool {
+        self.view.rows().len() > FEW_ROWS
+    }
+
     /// Writes a page, uncompressed.
     pub(super) fn write(&self, format: Format, filter: Filter, room: usize) -> Bytes {
         let content = Content::new(&self.view, &self.own, filter);

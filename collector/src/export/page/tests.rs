@@ -248,12 +248,39 @@ impl Gather for Each {
     }
 }
 
-#[tokio::test]
-async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_others_who_wait() -> Outcome {
+/// An exporter of long pages, and how often it has asked for a reading.
+fn long(ends: usize, company: Duration) -> Result<(Exporter, Arc<AtomicUsize>), prometheus::Error> {
     let asked = Arc::new(AtomicUsize::new(0));
-    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    let gather = Each { asked: Arc::clone(&asked), ends, rows: FEW_ROWS + 1 };
+    let exporter = Exporter::new(Box::new(gather), Arc::new(OwnMetrics::new()?));
+    Ok((Exporter { company, ..exporter }, asked))
+}
+
+#[tokio::test]
+async fn who_arrives_while_a_long_page_is_made_shares_it() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::from_hours(1))?;
     let gzip = Want { encoding: Encoding::Gzip, ..PLAIN };
     let scrape = || exporter.scrape(&gzip);
+    let pages = tokio::join!(scrape(), scrape(), scrape());
+    let bodies = [pages.0?, pages.1?, pages.2?].map(|page| page.body.as_ptr());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_shares_a_page_that_was_ready_before_the_request() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::from_hours(1))?;
+    let first = exporter.scrape(&PLAIN).await?;
+    assert_ne!(exporter.scrape(&PLAIN).await?.body.as_ptr(), first.body.as_ptr());
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_for_whom_the_reading_is_too_old_share_the_next_one() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::ZERO)?;
+    let scrape = || exporter.scrape(&PLAIN);
     let pages = tokio::join!(scrape(), scrape(), scrape(), scrape());
     let bodies = [pages.0?, pages.1?, pages.2?, pages.3?].map(|page| page.body.as_ptr());
     assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -263,46 +290,8 @@ async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_other
 }
 
 #[tokio::test]
-async fn who_arrives_during_the_reading_for_a_long_page_shares_another_one_with_the_first() -> Outcome {
-    let (asked, doors) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(1)));
-    let exporter = exporter(Slow {
-        each: Each { asked: Arc::clone(&asked), ends: usize::MAX, rows: FEW_ROWS + 1 },
-        doors: Arc::clone(&doors),
-    })?;
-    exporter.scrape(&PLAIN).await?;
-    // The first one waits at the door, the others at the first.
-    let open = async { doors.add_permits(8) };
-    let (first, second, third, ()) =
-        tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), open);
-    let bodies = [first?, second?, third?].map(|page| page.body.as_ptr());
-    assert!(bodies.iter().all(|body| *body == bodies[0]));
-    assert_eq!(asked.load(Ordering::Relaxed), 1 + 2);
-    Ok(())
-}
-
-/// Readings that wait for a permit.
-struct Slow {
-    each: Each,
-    doors: Arc<tokio::sync::Semaphore>,
-}
-
-impl Gather for Slow {
-    fn fresh(&self) -> Pin<Box<dyn Future<Output = Option<Arc<View>>> + Send + '_>> {
-        Box::pin(async {
-            self.doors.acquire().await.ok()?.forget();
-            self.each.fresh().await
-        })
-    }
-
-    fn published(&self) -> Arc<View> {
-        Arc::default()
-    }
-}
-
-#[tokio::test]
 async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: 2, rows: FEW_ROWS + 1 })?;
+    let (exporter, asked) = long(2, Duration::ZERO)?;
     let (first, second, third) =
         tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
     assert!(first.is_ok());
@@ -315,7 +304,7 @@ async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome
 
 #[tokio::test]
 async fn a_scraper_that_goes_away_leaves_the_next_one_a_page() -> Outcome {
-    let exporter = exporter(Each { asked: Arc::default(), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    let (exporter, _) = long(usize::MAX, Duration::ZERO)?;
     // Polled once: its page is being made.
     let gone = exporter.scrape(&PLAIN);
     tokio::select! {
