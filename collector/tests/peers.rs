@@ -1,8 +1,11 @@
-//! Against the real Prometheus: it scrapes the daemon, and its own linter accepts the page.
+//! Against the real Prometheus: it scrapes the daemon, and its own linter accepts the page; it stores native histograms of
+//! known waits, and what it computes from them is what the waits say.
 //!
 //! `cargo xtask test peers` fetches the servers and names them in `UIDMETER_PROMETHEUS_2`, `UIDMETER_PROMTOOL_2` and the
 //! same with 3.
 
+#[path = "support/fixed.rs"]
+mod fixed;
 #[path = "support/daemon.rs"]
 mod support;
 
@@ -18,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fixed::Host;
 use nix::sys::signal::Signal;
 use support::{Daemon, get};
 
@@ -32,13 +36,18 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(binary: PathBuf, target: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        Self::start_with(binary, target, &[], "")
+    }
+
+    /// With more flags, and more of a scrape configuration: `key: value, …`.
+    fn start_with(binary: PathBuf, target: SocketAddr, flags: &[&str], scraping: &str) -> Result<Self, Box<dyn Error>> {
         let data = tempfile::tempdir()?;
         let config = data.path().join("prometheus.yml");
         fs::write(
             &config,
             format!(
                 "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-                 scrape_configs: [{{job_name: uidmeter, static_configs: [{{targets: ['{target}']}}]}}]\n"
+                 scrape_configs: [{{job_name: uidmeter, static_configs: [{{targets: ['{target}']}}], {scraping}}}]\n"
             ),
         )?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -46,10 +55,20 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         Ok(Self { child, address, _data: data })
+    }
+
+    /// What the API answers.
+    fn ask(&self, path: &str) -> Result<serde_json::Value, Box<dyn Error>> {
+        let (status, body) = get(self.address, path)?;
+        if status != 200 {
+            return Err(format!("{path}: {status} {body}").into());
+        }
+        Ok(serde_json::from_str(&body)?)
     }
 
     /// The values of the series that `expression` yields.
@@ -58,11 +77,7 @@ impl Prometheus {
         for byte in expression.bytes() {
             write!(encoded, "%{byte:02x}")?;
         }
-        let (status, body) = get(self.address, &format!("/api/v1/query?query={encoded}"))?;
-        if status != 200 {
-            return Err(format!("{expression}: {status} {body}").into());
-        }
-        let body: serde_json::Value = serde_json::from_str(&body)?;
+        let body = self.ask(&format!("/api/v1/query?query={encoded}"))?;
         let series = body["data"]["result"].as_array().ok_or("no result")?;
         series.iter().map(|one| Ok(one["value"][1].as_str().ok_or("no value")?.parse()?)).collect()
     }
@@ -119,6 +134,85 @@ fn is_scraped_by(version: u32) -> Outcome {
         |seconds| seconds > 0.0 && seconds < 16.0,
     )?;
     daemon.end(Signal::SIGTERM)?;
+    Ok(())
+}
+
+/// The bounds of a native bucket are this far apart, 2^(1/4).
+const BUCKET: f64 = 1.189_207_115_002_721;
+
+#[expect(clippy::print_stdout, reason = "the harness shows it when the test fails, or when somebody asks")]
+fn quantiles_are_those_of_the_waits(prometheus: &Prometheus, host: &Host) -> Outcome {
+    for (uid, waits) in &host.waits {
+        let count = f64::from(u32::try_from(waits.len())?);
+        let series = format!("uidmeter_run_queue_latency_seconds{{uid=\"{uid}\"}}");
+        prometheus.await_query(&format!("histogram_count({series})"), |found| (found - count).abs() < 0.5)?;
+        let sum = waits.iter().map(|wait| wait.as_secs_f64()).sum::<f64>();
+        prometheus.await_query(&format!("histogram_sum({series})"), |found| (found / sum - 1.0).abs() < 1e-9)?;
+        for percent in [1_u32, 10, 50, 90, 99] {
+            let rank = (waits.len() * usize::try_from(percent)?).div_ceil(100);
+            let expected = waits.get(rank - 1).ok_or("no such wait")?.as_secs_f64();
+            let quantile = f64::from(percent) / 100.0;
+            let found = prometheus.query(&format!("histogram_quantile({quantile}, {series})"))?;
+            let [found] = found[..] else { return Err(format!("{percent} %: {found:?}").into()) };
+            let ratio = found / expected;
+            println!(
+                "uid {uid}, {percent} %: waits say {expected:.9} s, Prometheus says {found:.9} s, ratio {ratio:.3}"
+            );
+            if !(1.0 / BUCKET..=BUCKET).contains(&ratio) {
+                return Err(format!("uid {uid}, {percent} %: {found} instead of {expected}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Unit that Prometheus was told for the histogram of waits: the Prometheus text format has no units.
+fn unit(prometheus: &Prometheus) -> Result<String, Box<dyn Error>> {
+    let found = prometheus.ask("/api/v1/targets/metadata?metric=uidmeter_run_queue_latency_seconds")?;
+    Ok(found["data"][0]["unit"].as_str().unwrap_or_default().to_owned())
+}
+
+fn stores_native_histograms(version: u32, scraping: &str) -> Result<(Host, Prometheus), Box<dyn Error>> {
+    let host = Host::start()?;
+    let binary = from_environment(&format!("UIDMETER_PROMETHEUS_{version}"))?;
+    let prometheus = Prometheus::start_with(binary, host.address, &["--enable-feature=native-histograms"], scraping)?;
+    quantiles_are_those_of_the_waits(&prometheus, &host)?;
+    Ok((host, prometheus))
+}
+
+#[test]
+fn prometheus_2_stores_native_histograms_whose_quantiles_are_those_of_the_waits() -> Outcome {
+    stores_native_histograms(2, "").map(drop)
+}
+
+#[test]
+fn prometheus_3_stores_native_and_classic_histograms_side_by_side() -> Outcome {
+    let (host, prometheus) = stores_native_histograms(3, "always_scrape_classic_histograms: true")?;
+    assert_eq!(unit(&prometheus)?, "seconds");
+    for (uid, waits) in &host.waits {
+        let below = waits.iter().filter(|wait| wait.as_secs_f64() <= 0.015_625).count();
+        let below = f64::from(u32::try_from(below)?);
+        let series = format!("uidmeter_run_queue_latency_seconds_bucket{{uid=\"{uid}\",le=\"0.015625\"}}");
+        prometheus.await_query(&series, |found| (found - below).abs() < 0.5)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn prometheus_3_scrapes_openmetrics_when_it_takes_nothing_else() -> Outcome {
+    let host = Host::start()?;
+    let binary = from_environment("UIDMETER_PROMETHEUS_3")?;
+    let only = "scrape_protocols: [OpenMetricsText1.0.0], fallback_scrape_protocol: OpenMetricsText1.0.0";
+    let prometheus = Prometheus::start_with(binary, host.address, &[], only)?;
+    for (uid, waits) in &host.waits {
+        let count = f64::from(u32::try_from(waits.len())?);
+        let series = format!("uidmeter_run_queue_latency_seconds_count{{uid=\"{uid}\",user=~\"user.*\"}}");
+        prometheus.await_query(&series, |found| (found - count).abs() < 0.5)?;
+        prometheus.await_query(&format!("uidmeter_cpu_seconds_total{{uid=\"{uid}\"}}"), |found| found > 0.0)?;
+    }
+    // Bounds end in ".0" in this format, and Prometheus 3 writes bounds in one way whatever the format.
+    prometheus.await_query("count(uidmeter_run_queue_latency_seconds_bucket{le=\"1.0\"})", |found| found > 1.5)?;
+    assert_eq!(unit(&prometheus)?, "seconds");
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::{
     io,
     os::unix::process::CommandExt as _,
-    process::{Command, ExitStatus},
+    process::{ChildStdout, Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
@@ -52,6 +52,11 @@ impl Child {
     /// The child's process ID.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.0.id().cast_signed())
+    }
+
+    /// What it writes to standard output, if that is a pipe that nobody has taken yet.
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
     }
 
     /// How it ended, if it has.

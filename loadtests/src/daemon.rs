@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::time::clock_getcpuclockid;
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 
 use crate::{child::Child, interrupt::Interrupt, program::Runs};
 
@@ -65,14 +65,12 @@ impl Daemon {
 
     /// CPU time of all its threads, dead ones included.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        Ok(clock_getcpuclockid(self.0.pid())?.now()?.into())
+        cpu_time_of(self.0.pid())
     }
 
     /// Its memory.
     pub(crate) fn memory(&self) -> Result<Memory> {
-        let path = format!("/proc/{}/status", self.0.pid());
-        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        memory(&status).with_context(|| format!("{path} has no VmRSS or VmHWM"))
+        memory_of(self.0.pid())
     }
 
     /// What the kernel counted for the programs that it holds, all together.
@@ -89,7 +87,19 @@ impl Daemon {
     }
 }
 
-fn free_address() -> std::io::Result<SocketAddr> {
+/// CPU time of all threads of a process, dead ones included.
+pub(crate) fn cpu_time_of(process: Pid) -> Result<Duration> {
+    Ok(clock_getcpuclockid(process)?.now()?.into())
+}
+
+/// Memory of a process.
+pub(crate) fn memory_of(process: Pid) -> Result<Memory> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    memory(&status).with_context(|| format!("{path} has no VmRSS or VmHWM"))
+}
+
+pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 

@@ -12,6 +12,8 @@ mod overhead;
 mod pipe;
 mod program;
 mod reference;
+mod scrape;
+mod simulate;
 mod spread;
 mod table;
 mod target;
@@ -35,11 +37,20 @@ struct Cli {
 enum Question {
     /// The cost of a context switch, of `perf bench sched pipe` and of an idle machine, with uidmeter on and off
     Overhead(overhead::Flags),
+    /// The cost of a scrape of a thousand users in each format, beside other exporters
+    Scrape(scrape::Flags),
+    /// Serves users who do not exist, for the other tests
+    #[command(hide = true)]
+    Simulate(simulate::Flags),
 }
 
 fn main() -> ExitCode {
-    let Question::Overhead(flags) = Cli::parse().question;
-    match overhead::run(&flags) {
+    let met = match Cli::parse().question {
+        Question::Overhead(flags) => overhead::run(&flags),
+        Question::Scrape(flags) => scrape::run(&flags),
+        Question::Simulate(flags) => simulate::run(&flags).map(|()| true),
+    };
+    match met {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => MISSED.into(),
         Err(error) => {

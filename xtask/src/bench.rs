@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::daemon;
+use crate::packages::{self, Wanted};
 use crate::process::{self, heading};
 use crate::project::Project;
 use crate::setup::{self, Purpose};
@@ -20,13 +21,29 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// The cost of a scrape of a thousand users in each format, beside other exporters.
+    Scrape {
+        /// Arguments for `loadtests scrape`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
+
+/// The exporters to compare with: what the load-test program calls them, and Debian's packages.
+const EXPORTERS: [(&str, Wanted); 2] = [
+    ("UIDMETER_NODE_EXPORTER", Wanted { suite: "bookworm", pattern: "prometheus-node-exporter" }),
+    ("UIDMETER_PROCESS_EXPORTER", Wanted { suite: "bookworm", pattern: "prometheus-process-exporter" }),
+];
 
 /// Builds, measures, and says whether the bench met its targets.
 pub(crate) fn command(project: &Project, bench: &Bench) -> Result<bool> {
-    let (name, arguments) = match bench {
-        Bench::Overhead { arguments } => ("overhead", arguments),
-    };
+    match bench {
+        Bench::Overhead { arguments } => overhead(project, arguments),
+        Bench::Scrape { arguments } => scrape(project, arguments),
+    }
+}
+
+fn overhead(project: &Project, arguments: &[OsString]) -> Result<bool> {
     setup::ensure(project, &[Purpose::Build, Purpose::Bench])?;
     daemon::build(project)?;
     daemon::build_release(project, "loadtests")?;
@@ -34,7 +51,22 @@ pub(crate) fn command(project: &Project, bench: &Bench) -> Result<bool> {
     let (uidmeter, reference) = (project.daemon(), project.reference());
     let variables: [(&str, &OsStr); 2] =
         [("UIDMETER_BIN", uidmeter.as_os_str()), ("UIDMETER_REFERENCE_BPF", reference.as_os_str())];
-    let mut measure = process::as_root(project.loadtests(), &variables, "measuring the kernel")?;
+    measure(project, "overhead", arguments, &variables)
+}
+
+/// Needs no kernel programs: the users are simulated.
+fn scrape(project: &Project, arguments: &[OsString]) -> Result<bool> {
+    let mut programs = Vec::new();
+    for (variable, package) in EXPORTERS {
+        programs.push((variable, packages::unpacked(package)?.join("usr/bin").join(package.pattern)));
+    }
+    daemon::build_release(project, "loadtests")?;
+    let variables: Vec<(&str, &OsStr)> = programs.iter().map(|(name, path)| (*name, path.as_os_str())).collect();
+    measure(project, "scrape", arguments, &variables)
+}
+
+fn measure(project: &Project, name: &str, arguments: &[OsString], variables: &[(&str, &OsStr)]) -> Result<bool> {
+    let mut measure = process::as_root(project.loadtests(), variables, "measuring")?;
     measure.current_dir(project.root()).arg(name).args(arguments);
     heading(&format!("measuring: {}", process::display(&measure)));
     process::succeeds(&mut measure)

@@ -2,15 +2,20 @@
 //! that reading.
 //!
 //! A page is kept as a whole, the process's own counters included: all its numbers are of one moment. A new reading has a
-//! new generation and thereby new pages. Those who arrive while pages are made share the next reading, which is taken
-//! when that is done: a crowd of scrapers costs at most two readings, and nobody gets one that is older than the request.
+//! new generation and thereby new pages. Who arrives while a long page is made shares it if its
+//! reading is at most [`COMPANY`] old: a crowd of scrapers costs little more than one. Nobody gets a page that was ready
+//! before the request.
 
 mod kept;
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use self::kept::{Kept, compressed};
 use super::{
@@ -24,6 +29,8 @@ use crate::{source::ProbeState, view::View};
 /// Pages with more rows than this are made by a thread of their own: with this many, writing takes some 50 µs and
 /// compressing a millisecond.
 const FEW_ROWS: usize = 64;
+/// A tenth of the default tick, and less than a scrape's own way through the network often takes.
+const COMPANY: Duration = Duration::from_millis(10);
 
 /// Where views come from.
 pub trait Gather: Send + Sync {
@@ -98,13 +105,15 @@ pub struct Exporter {
     gather: Box<dyn Gather>,
     own: Arc<OwnMetrics>,
     kept: Mutex<Kept>,
+    /// [`COMPANY`], but for tests.
+    company: Duration,
     press: Press,
 }
 
 impl Exporter {
     /// Makes pages of what `gather` reads and `own` counts. Starts a thread.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self { gather, own, kept: Mutex::default(), press: Press::start() }
+        Self { gather, own, kept: Mutex::default(), company: COMPANY, press: Press::start() }
     }
 
     /// What the process counts about itself.
@@ -118,18 +127,20 @@ impl Exporter {
     /// There is no reading.
     pub async fn scrape(&self, want: &Want) -> Result<Page, NoReading> {
         let arrived = Instant::now();
-        let page = if let Ok(kept) = self.kept.try_lock() {
-            drop(kept);
-            // The sampler lets all who ask at the same time share one reading.
-            let view = self.gather.fresh().await;
-            let mut kept = self.kept.lock().await;
-            kept.move_on(arrived, view, || self.own.gather());
+        let (mut kept, waited) = self.enter().await;
+        let page = if waited {
+            // Others wait too: one reading for all.
+            if kept.is_older_than(self.oldest(arrived, waited)) {
+                let (asked, view) = (Instant::now(), self.gather.fresh().await);
+                kept.move_on(asked, view, || self.own.gather());
+            }
             self.page(&mut kept, *want).await
         } else {
-            let mut kept = self.kept.lock().await;
-            if kept.is_older_than(arrived) {
-                let asked = Instant::now();
-                let view = self.gather.fresh().await;
+            drop(kept);
+            // The sampler lets all who ask at the same time share one reading.
+            let (asked, view) = (Instant::now(), self.gather.fresh().await);
+            let (mut kept, waited) = self.enter().await;
+            if kept.is_older_than(self.oldest(arrived, waited)) {
                 kept.move_on(asked, view, || self.own.gather());
             }
             self.page(&mut kept, *want).await
@@ -137,6 +148,19 @@ impl Exporter {
         .ok_or(NoReading)?;
         self.own.scrape(arrived.elapsed());
         Ok(page)
+    }
+
+    /// What is kept, and whether somebody else was making pages.
+    async fn enter(&self) -> (MutexGuard<'_, Kept>, bool) {
+        match self.kept.try_lock() {
+            Ok(kept) => (kept, false),
+            Err(_) => (self.kept.lock().await, true),
+        }
+    }
+
+    /// When a reading must have been asked for at the earliest to be good for who came at `arrived`.
+    fn oldest(&self, arrived: Instant, waited: bool) -> Instant {
+        if waited { arrived.checked_sub(self.company).unwrap_or(arrived) } else { arrived }
     }
 
     /// Whether a view has been published and every needed probe is at work.
@@ -162,7 +186,7 @@ impl Exporter {
         }
         let plain = Want { encoding: Encoding::Identity, ..want };
         let (known, room) = (kept.page(plain), kept.room(want));
-        let is_long = reading.view.rows().len() > FEW_ROWS;
+        let is_long = reading.is_long();
         let make = move || {
             let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, room));
             let body = compressed(&text, want.encoding);

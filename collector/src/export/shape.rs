@@ -6,8 +6,6 @@
 //! with number `i` in between what lies in `(2^((i-1)/4 + lowest), 2^(i/4 + lowest)]`: schema 2 has four buckets in
 //! each power of two (Prometheus documentation, "Native histograms", section "Schema").
 
-use std::iter;
-
 use collector_ebpf::latency::{BUCKETS_PER_OCTAVE, HIGHEST_EXPONENT, LOWEST_EXPONENT};
 
 use crate::bursts;
@@ -137,19 +135,20 @@ impl Shape {
     /// Observations of at most each bound of [`Shape::classic`], and last, for `+Inf`, all.
     #[inline]
     pub fn cumulative<'a>(&'a self, buckets: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
-        let ends = self.classic.iter().map(|classic| {
-            let octaves = classic.exponent.abs_diff(self.lowest) as usize;
-            octaves * BUCKETS_PER_OCTAVE + 1
-        });
-        let mut seen = 0_u64;
-        let mut rest = buckets;
-        let mut start = 0;
-        ends.chain(iter::once(usize::MAX)).map(move |end| {
+        let (mut seen, mut rest, mut start) = (0_u64, buckets, 0);
+        (0..=self.classic.len()).map(move |number| {
+            let end = self.classic.get(number).map_or(usize::MAX, |classic| self.natives(classic));
             let (within, beyond) = rest.split_at(rest.len().min(end - start));
             (rest, start) = (beyond, end);
             seen += within.iter().sum::<u64>();
             seen
         })
+    }
+
+    /// Native buckets up to a bound.
+    #[inline]
+    const fn natives(&self, classic: &Classic) -> usize {
+        classic.exponent.abs_diff(self.lowest) as usize * BUCKETS_PER_OCTAVE + 1
     }
 }
 

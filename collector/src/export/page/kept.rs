@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Instant};
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
-use super::Want;
+use super::{FEW_ROWS, Want};
 use crate::{
     export::{
         compress::compress,
@@ -38,7 +38,7 @@ pub(super) struct Kept {
 /// All that pages are made of: their numbers are of one moment.
 #[derive(Clone)]
 pub(super) struct Reading {
-    pub(super) view: Arc<View>,
+    view: Arc<View>,
     own: Arc<[MetricFamily]>,
 }
 
@@ -92,6 +92,10 @@ impl Kept {
 }
 
 impl Reading {
+    pub(super) fn is_long(&self) -> bool {
+        self.view.rows().len() > FEW_ROWS
+    }
+
     /// Writes a page, uncompressed.
     pub(super) fn write(&self, format: Format, filter: Filter, room: usize) -> Bytes {
         let content = Content::new(&self.view, &self.own, filter);

@@ -272,12 +272,39 @@ impl Gather for Each {
     }
 }
 
-#[tokio::test]
-async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_others_who_wait() -> Outcome {
+/// An exporter of long pages, and how often it has asked for a reading.
+fn long(ends: usize, company: Duration) -> Result<(Exporter, Arc<AtomicUsize>), prometheus::Error> {
     let asked = Arc::new(AtomicUsize::new(0));
-    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    let gather = Each { asked: Arc::clone(&asked), ends, rows: FEW_ROWS + 1 };
+    let exporter = Exporter::new(Box::new(gather), Arc::new(OwnMetrics::new()?));
+    Ok((Exporter { company, ..exporter }, asked))
+}
+
+#[tokio::test]
+async fn who_arrives_while_a_long_page_is_made_shares_it() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::from_hours(1))?;
     let gzip = Want { encoding: Encoding::Gzip, ..PLAIN };
     let scrape = || exporter.scrape(&gzip);
+    let pages = tokio::join!(scrape(), scrape(), scrape());
+    let bodies = [pages.0?, pages.1?, pages.2?].map(|page| page.body.as_ptr());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_shares_a_page_that_was_ready_before_the_request() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::from_hours(1))?;
+    let first = exporter.scrape(&PLAIN).await?;
+    assert_ne!(exporter.scrape(&PLAIN).await?.body.as_ptr(), first.body.as_ptr());
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_for_whom_the_reading_is_too_old_share_the_next_one() -> Outcome {
+    let (exporter, asked) = long(usize::MAX, Duration::ZERO)?;
+    let scrape = || exporter.scrape(&PLAIN);
     let pages = tokio::join!(scrape(), scrape(), scrape(), scrape());
     let bodies = [pages.0?, pages.1?, pages.2?, pages.3?].map(|page| page.body.as_ptr());
     assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -288,8 +315,7 @@ async fn who_arrives_while_a_page_is_made_shares_the_next_reading_with_all_other
 
 #[tokio::test]
 async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let exporter = exporter(Each { asked: Arc::clone(&asked), ends: 2, rows: FEW_ROWS + 1 })?;
+    let (exporter, asked) = long(2, Duration::ZERO)?;
     let (first, second, third) =
         tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
     assert!(first.is_ok());
@@ -302,7 +328,7 @@ async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome
 
 #[tokio::test]
 async fn a_scraper_that_goes_away_leaves_the_next_one_a_page() -> Outcome {
-    let exporter = exporter(Each { asked: Arc::default(), ends: usize::MAX, rows: FEW_ROWS + 1 })?;
+    let (exporter, _) = long(usize::MAX, Duration::ZERO)?;
     // Polled once: its page is being made.
     let gone = exporter.scrape(&PLAIN);
     tokio::select! {
