@@ -60,8 +60,10 @@ pub(crate) fn resident() -> Outcome {
     let tolerance = 2 * (32 * cpus + 16) * 4096;
     for (what, ours, kernel, least) in [
         ("anonymous bytes", ours.anon, kernel.anon, 7_000),
-        ("file bytes", ours.file, kernel.file, 1_700),
+        // Where files live in memory, as on a test machine, theirs is shared memory.
+        ("file bytes", ours.file, kernel.file, 0),
         ("shared bytes", ours.shmem, kernel.shmem, 3_600),
+        ("bytes of either", Bytes(ours.file.0 + ours.shmem.0), Bytes(kernel.file.0 + kernel.shmem.0), 5_300),
         ("swapped bytes", ours.swap, kernel.swap, 0),
     ] {
         eprintln_figures(what, ours.0, kernel.0);

@@ -93,7 +93,7 @@ impl Drop for DelayAccounting {
     }
 }
 
-/// Field 42 of proc_pid_stat(5), in nanoseconds: it counts in hundredths of a second.
+/// Field 42 of `proc_pid_stat(5)`, in nanoseconds: it counts in hundredths of a second.
 fn proc_delay(pid: u32) -> Result<u64, libtest_mimic::Failed> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();

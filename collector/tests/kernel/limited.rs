@@ -17,8 +17,17 @@ pub(crate) struct LimitedGroup {
 }
 
 impl LimitedGroup {
-    /// With room for `limit` bytes.
-    pub(crate) fn new(limit: u64) -> io::Result<Self> {
+    /// In which processes that want more than `limit` bytes are killed.
+    pub(crate) fn hard(limit: u64) -> io::Result<Self> {
+        Self::new(limit, "memory.max")
+    }
+
+    /// In which processes that want more than `limit` bytes have to free some first.
+    pub(crate) fn soft(limit: u64) -> io::Result<Self> {
+        Self::new(limit, "memory.high")
+    }
+
+    fn new(limit: u64, v2_file: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (root, v2) = match mounted("cgroup", Some("memory"))? {
             Some(root) => (root, false),
@@ -32,7 +41,7 @@ impl LimitedGroup {
         let path = root.join(name);
         fs::create_dir(&path)?;
         let group = Self { path, v2 };
-        fs::write(group.path.join(if v2 { "memory.max" } else { "memory.limit_in_bytes" }), limit.to_string())?;
+        fs::write(group.path.join(if v2 { v2_file } else { "memory.limit_in_bytes" }), limit.to_string())?;
         Ok(group)
     }
 
@@ -46,10 +55,11 @@ impl LimitedGroup {
         self.v2
     }
 
-    /// Times that the limit was hit.
+    /// Times that a limit was hit, soft or hard.
     pub(crate) fn hits(&self) -> io::Result<u64> {
         if self.v2 {
-            value(&self.path.join("memory.events"), "max ")
+            let events = self.path.join("memory.events");
+            Ok(value(&events, "high ")? + value(&events, "max ")?)
         } else {
             value(&self.path.join("memory.failcnt"), "")
         }

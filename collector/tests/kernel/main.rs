@@ -3,15 +3,16 @@
 //! The same executable serves as the load: called with `--workload`, it does the work of one test user. Load runs under
 //! UIDs of its own (20000 and up) in a cgroup of its own, and ends by itself.
 
+mod churn;
 mod daemon;
 mod exact;
 mod holdings;
 mod io;
 mod lifecycle;
 mod limited;
+mod machine;
 mod memory;
 mod oracle;
-mod overflow;
 mod refusal;
 mod resolution;
 mod slice;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         ("a_task_whose_ledger_came_late_is_charged_from_its_birth", exact::late_ledger),
         ("a_hog_that_never_sleeps_shows_within_two_ticks", resolution::hog),
         ("a_burst_is_visible_in_the_tick_that_contains_it", resolution::burst),
-        ("ten_thousand_users_in_256_slots_lose_nothing", overflow::ten_thousand_users),
+        ("users_who_come_and_go_by_the_thousands_lose_nothing", churn::all_are_counted),
         ("slots_are_taken_back_and_nobody_inherits", slots::recycling),
         ("a_user_who_is_gone_can_be_forgotten", slots::forgetting),
         ("bytes_read_and_written_are_those_of_proc_io", io::bytes),
@@ -68,7 +69,12 @@ fn main() -> ExitCode {
         ("a_taken_port_is_refused_and_leaves_nothing_attached", refusal::taken_port),
         ("wrong_flags_are_refused_in_one_line", refusal::wrong_flags),
     ];
-    let trials = tests.iter().map(|(name, test)| Trial::test(*name, *test)).collect();
+    let of_machine: &[(&str, Test)] = &[
+        ("a_cpu_that_goes_and_comes_back_loses_nothing_and_gets_its_tick", machine::hotplug),
+        ("a_machine_out_of_memory_shows_who_freed_some_and_who_was_killed", machine::out_of_memory),
+    ];
+    let of_machine = if machine::is_ours() { of_machine } else { &[] };
+    let trials = tests.iter().chain(of_machine).map(|(name, test)| Trial::test(*name, *test)).collect();
     let mut arguments = Arguments::from_args();
     // Tests measure the machine that they share.
     arguments.test_threads = Some(1);

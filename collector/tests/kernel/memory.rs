@@ -26,10 +26,12 @@ pub(crate) fn group_reclaim() -> Outcome {
     if !source.kept().has(Subject::Reclaim) {
         return Err("reclaim is not counted, which every supported kernel should allow".into());
     }
-    let group = LimitedGroup::new(LIMIT)?;
+    let group = LimitedGroup::soft(LIMIT)?;
     let elsewhere = Cgroup::new()?;
     let mut bystander = Load::prepare(other, &elsewhere, &["faults", "100"])?;
-    let mut load = Load::prepare_in(uid, &group.procs(), &["thrash", "16384", "2"])?;
+    // The higher above a soft limit, the longer the kernel lets a task wait (mem_cgroup_handle_over_high, mm/memcontrol.c).
+    let what: &[&str] = if group.is_v2() { &["hold", "8400", "0", "0"] } else { &["thrash", "16384", "2"] };
+    let mut load = Load::prepare_in(uid, &group.procs(), what)?;
     let (hits, stalled) = (group.hits()?, group.stalled_ns());
     bystander.go()?;
     load.go()?;
@@ -39,8 +41,8 @@ pub(crate) fn group_reclaim() -> Outcome {
     eprintln_figures("reclaims", events.group_reclaims, hits);
     // cgroup v2 counts each time at which reclaim begins, but for charges that may not wait; v1 counts attempts to charge, of which
     // there are one or two before each reclaim (try_charge_memcg, mm/memcontrol.c).
-    let least = if group.is_v2() { hits - hits / 5 } else { hits / 2 - hits / 10 };
-    if events.group_reclaims < 10 || events.group_reclaims < least || events.group_reclaims > hits + hits / 5 {
+    let least = if group.is_v2() { hits - hits / 10 } else { hits / 2 - hits / 10 };
+    if events.group_reclaims < 10 || events.group_reclaims < least || events.group_reclaims > hits + hits / 10 {
         return Err(format!("{} reclaims, the limit was hit {hits} times", events.group_reclaims).into());
     }
     if events.group_reclaim.0 == 0 || events.group_reclaim.0 > 120_000_000_000 {
@@ -79,7 +81,7 @@ fn stalls(source: &EbpfSource, ours: u64, reclaim: u64, before: Option<u64>, aft
 pub(crate) fn group_kill() -> Outcome {
     let (uid, other) = (21_810, 21_811);
     let mut source = load()?;
-    let group = LimitedGroup::new(LIMIT)?;
+    let group = LimitedGroup::hard(LIMIT)?;
     let elsewhere = Cgroup::new()?;
     let mut bystander = Load::prepare(other, &elsewhere, &["faults", "100"])?;
     let mut load = Load::prepare_in(uid, &group.procs(), &["devour"])?;

@@ -105,6 +105,16 @@ impl Load {
         status.signal().ok_or_else(|| io::Error::other(format!("the load was not killed: {status}")))
     }
 
+    /// Waits for its end, for a while; tells whether it has come. It must have been a good one.
+    pub(crate) fn has_ended_within(&mut self, time: Duration) -> io::Result<bool> {
+        thread::sleep(time);
+        match self.child.try_wait()? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => Err(io::Error::other(format!("the load ended with {status}"))),
+        }
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> io::Result<()> {
         drop(self.word.take());

@@ -61,6 +61,14 @@ fn begin(arguments: &[String]) -> io::Result<()> {
             spin(Duration::from_millis(number(0)?));
             say("done")
         }
+        "spin-on" => {
+            ready_as(uid, false)?;
+            let mut set = CpuSet::new();
+            set.set(usize::try_from(number(0)?).map_err(io::Error::other)?)?;
+            sched_setaffinity(Pid::from_raw(0), &set)?;
+            spin(Duration::from_millis(number(1)?));
+            say("done")
+        }
         "system" => ready_as(uid, false).and_then(|()| system_calls(Duration::from_millis(number(0)?))),
         "io" => {
             ready_as(uid, false)?;
