@@ -22,7 +22,7 @@ const fn pairs() -> [[u8; 2]; 100] {
 }
 
 /// Appends `value` as both text formats spell it.
-#[inline]
+#[inline(always)]
 pub fn value(value: Value, out: &mut Vec<u8>) {
     match value {
         Value::Count(count) => decimal(count, out),
@@ -51,7 +51,7 @@ pub fn float(value: f64, out: &mut Vec<u8>) {
 }
 
 /// Appends `n`.
-#[inline]
+#[inline(always)]
 pub fn decimal(n: u64, out: &mut Vec<u8>) {
     if let Ok(digit @ 0..=9) = u8::try_from(n) {
         out.push(b'0' + digit);

@@ -51,6 +51,19 @@ impl Press {
 }
 
 #[cfg(test)]
+impl Press {
+    /// Lets the thread do nothing until what this yields is dropped.
+    pub(super) fn hold(&self) -> Sender<()> {
+        let (hold, release) = channel::<()>();
+        if let Some(jobs) = &self.0 {
+            // Fails only if the thread has ended.
+            let _ = jobs.send(Box::new(move || release.recv().unwrap_or(())));
+        }
+        hold
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::thread;
 

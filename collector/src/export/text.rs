@@ -85,13 +85,15 @@ fn samples(family: &Family, content: &Content<'_>, rows: &Rows<'_>, dialect: Dia
             let buckets: Vec<_> = bounds.map(|bound| Series::new(name, BUCKET, Some(("le", &bound)))).collect();
             let (sum, count) = (Series::new(name, SUM, None), Series::new(name, COUNT, None));
             let created = Series::created(family, dialect, None);
+            let mut counts = Vec::new();
             for (labels, row) in rows.iter() {
                 let Some(observed) = observed(row) else { continue };
-                let mut all = 0;
-                for (series, cumulative) in buckets.iter().zip(shape.cumulative(observed.buckets)) {
-                    series.write(labels, Value::Count(cumulative), out);
-                    all = cumulative;
+                counts.clear();
+                counts.extend(shape.cumulative(observed.buckets));
+                for (series, count) in buckets.iter().zip(&counts) {
+                    series.write(labels, Value::Count(*count), out);
                 }
+                let all = counts.last().copied().unwrap_or(0);
                 sum.write(labels, observed.sum, out);
                 count.write(labels, Value::Count(all), out);
                 write_created(created.as_ref(), labels, row.since, out);

@@ -53,6 +53,16 @@ fn counters_end_in_total_and_nothing_else_does() {
 }
 
 #[test]
+fn what_comes_and_goes_did_not_begin_with_its_row() {
+    for family in families() {
+        let gauge = Family { kind: Kind::Gauge, ..*family };
+        assert!(!gauge.began_with_its_row(), "{}", family.name);
+        let of_process = Family { samples: Samples::Process { labels: &[] }, ..*family };
+        assert!(!of_process.began_with_its_row(), "{}", family.name);
+    }
+}
+
+#[test]
 fn names_are_ours_and_end_in_their_base_unit() {
     for family in families() {
         let name = family.name;

@@ -285,7 +285,8 @@ async fn who_arrives_while_a_long_page_is_made_shares_it() -> Outcome {
     let (exporter, asked) = long(usize::MAX, Duration::from_hours(1))?;
     let gzip = Want { encoding: Encoding::Gzip, ..PLAIN };
     let scrape = || exporter.scrape(&gzip);
-    let pages = tokio::join!(scrape(), scrape(), scrape());
+    let held = exporter.press.hold();
+    let pages = tokio::join!(scrape(), scrape(), scrape(), async { drop(held) });
     let bodies = [pages.0?, pages.1?, pages.2?].map(|page| page.body.as_ptr());
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     assert!(bodies.iter().all(|body| *body == bodies[0]));
@@ -305,7 +306,8 @@ async fn nobody_shares_a_page_that_was_ready_before_the_request() -> Outcome {
 async fn those_for_whom_the_reading_is_too_old_share_the_next_one() -> Outcome {
     let (exporter, asked) = long(usize::MAX, Duration::ZERO)?;
     let scrape = || exporter.scrape(&PLAIN);
-    let pages = tokio::join!(scrape(), scrape(), scrape(), scrape());
+    let held = exporter.press.hold();
+    let pages = tokio::join!(scrape(), scrape(), scrape(), scrape(), async { drop(held) });
     let bodies = [pages.0?, pages.1?, pages.2?, pages.3?].map(|page| page.body.as_ptr());
     assert_eq!(asked.load(Ordering::Relaxed), 2);
     assert_ne!(bodies[0], bodies[1]);
@@ -316,8 +318,9 @@ async fn those_for_whom_the_reading_is_too_old_share_the_next_one() -> Outcome {
 #[tokio::test]
 async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome {
     let (exporter, asked) = long(2, Duration::ZERO)?;
-    let (first, second, third) =
-        tokio::join!(exporter.scrape(&PLAIN), exporter.scrape(&PLAIN), exporter.scrape(&PLAIN));
+    let held = exporter.press.hold();
+    let scrape = || exporter.scrape(&PLAIN);
+    let (first, second, third, ()) = tokio::join!(scrape(), scrape(), scrape(), async { drop(held) });
     assert!(first.is_ok());
     assert_eq!((second, third), (Err(NoReading), Err(NoReading)));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -329,6 +332,7 @@ async fn those_who_wait_share_a_failure_too_and_later_ones_ask_anew() -> Outcome
 #[tokio::test]
 async fn a_scraper_that_goes_away_leaves_the_next_one_a_page() -> Outcome {
     let (exporter, _) = long(usize::MAX, Duration::ZERO)?;
+    let held = exporter.press.hold();
     // Polled once: its page is being made.
     let gone = exporter.scrape(&PLAIN);
     tokio::select! {
@@ -336,6 +340,7 @@ async fn a_scraper_that_goes_away_leaves_the_next_one_a_page() -> Outcome {
         page = gone => assert!(page.is_err(), "made too soon for this test"),
         () = std::future::ready(()) => {}
     }
+    drop(held);
     assert!(exporter.scrape(&PLAIN).await?.body.len() > 1000);
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Series {
         known.then(|| Self::new(family.stem(), "_created", label))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, row_labels: &[u8], value: Value, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.before_row);
         out.extend_from_slice(row_labels);
