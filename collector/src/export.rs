@@ -8,9 +8,11 @@
 //! | [`text`] | the text format 0.0.4, by walking the catalogue over a view |
 //! | [`own`] | what the process counts about itself |
 //! | [`page`] | one reading → one page, encoded once and shared; whether we are ready |
+//! | [`secret`] | bytes that must not be seen |
+//! | [`web_config`] | the web configuration file → plain data |
 //! | [`http`] | routes, connections, limits, shutdown |
 //!
-//! Reads the view and the process's own counters; never the kernel, never a file.
+//! Reads the view and the process's own counters; never the kernel. Only [`web_config`] reads files.
 
 pub mod catalog;
 
@@ -23,6 +25,10 @@ pub mod own;
 pub mod text;
 
 pub mod page;
+
+pub mod secret;
+
+pub mod web_config;
 
 pub mod http;
 
