@@ -10,6 +10,7 @@
 //! | [`page`] | one reading → one page, encoded once and shared; whether we are ready |
 //! | [`secret`] | bytes that must not be seen |
 //! | [`web_config`] | the web configuration file → plain data |
+//! | [`auth`] | credentials of a request → who may do what |
 //! | [`http`] | routes, connections, limits, shutdown |
 //!
 //! Reads the view and the process's own counters; never the kernel. Only [`web_config`] reads files.
@@ -29,6 +30,8 @@ pub mod page;
 pub mod secret;
 
 pub mod web_config;
+
+pub mod auth;
 
 pub mod http;
 
