@@ -8,12 +8,15 @@
 //! | [`text`] | the text format 0.0.4, by walking the catalogue over a view |
 //! | [`own`] | what the process counts about itself |
 //! | [`page`] | one reading → one page, encoded once and shared; whether we are ready |
+//! | `document` | configuration text → a tree that knows its lines |
+//! | `bounded_file` | reads files of bounded size, and secrets only if nobody else can |
 //! | [`secret`] | bytes that must not be seen |
 //! | [`web_config`] | the web configuration file → plain data |
 //! | [`auth`] | credentials of a request → who may do what |
+//! | [`tls`] | settings of the web configuration file → what a handshake needs |
 //! | [`http`] | routes, connections, limits, shutdown |
 //!
-//! Reads the view and the process's own counters; never the kernel. Only [`web_config`] reads files.
+//! Reads the view and the process's own counters; never the kernel. Only `bounded_file` reads files.
 
 pub mod catalog;
 
@@ -27,11 +30,17 @@ pub mod text;
 
 pub mod page;
 
+mod document;
+
+mod bounded_file;
+
 pub mod secret;
 
 pub mod web_config;
 
 pub mod auth;
+
+pub mod tls;
 
 pub mod http;
 

@@ -8,6 +8,12 @@
 //! Reads the file and those that it names, each bounded in size; private keys must be readable by their owner alone.
 //! Plain data: opens no socket, knows no TLS library.
 
+mod http;
+mod load;
+mod names;
+mod tls;
+mod users;
+
 use std::{path::PathBuf, time::Duration};
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -167,3 +173,6 @@ pub struct RateLimit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct WebConfigError(pub Vec<String>);
+
+#[cfg(test)]
+mod tests;
