@@ -89,9 +89,8 @@ pub fn run(config: &Config) -> Result<(), RunError> {
 async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = http::Listener::tcp(listener)?;
     tracing::info!("serving http://{address}/metrics");
     http::serve(listener, exporter, async move {
         tokio::select! {
