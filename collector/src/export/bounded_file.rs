@@ -43,6 +43,9 @@ pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Re
     if readers == Readers::Owner && is_open_to_others(mode) {
         return Err(format!("{what} {shown} is open to others (mode {mode:04o}); run chmod 0600 {shown}"));
     }
+    if mode & 0o002 != 0 {
+        return Err(format!("{what} {shown} can be changed by everybody (mode {mode:04o}); run chmod o-w {shown}"));
+    }
     // One more than allowed shows that there is more; the room is made once, so that no copy is left behind.
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(most);
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
@@ -91,6 +94,17 @@ mod tests {
             }
             assert_eq!(sentence("the certificate", &file, 100, Readers::Anybody), "read");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_everybody_can_change_is_not_believed() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, "ca")?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o646))?;
+        let said = sentence("the client CA", &file, 100, Readers::Anybody);
+        assert!(said.contains("can be changed by everybody (mode 0646); run chmod o-w"), "{said}");
         Ok(())
     }
 
