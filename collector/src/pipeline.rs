@@ -1,6 +1,7 @@
 //! Puts the stages together and alone knows their cadence: socket, source, sampler, exporter, and an orderly end.
 
 mod sampler;
+pub mod web;
 
 use std::{
     io,

@@ -58,7 +58,7 @@ use self::{
 pub use self::{
     crowd::Places,
     gate::{Admission, Gate, Unguarded, Unheard},
-    listen::{Address, AddressError, ListenError, Listener, bind_all, inherited},
+    listen::{Address, ListenError, Listener, bind_all, inherited},
     routes::{PathError, TelemetryPath},
     server::{LIMITS, Limits, Live, Options, Server},
     track::Patience,

@@ -43,6 +43,8 @@ pub struct Tls {
     pub(super) verifies: bool,
     /// End of the first certificate that expires: ours or one of its chain, in seconds since the epoch.
     pub not_after: i64,
+    settings: Arc<TlsSettings>,
+    http2: bool,
 }
 
 /// Why settings cannot be used.
@@ -126,7 +128,48 @@ impl Tls {
             // A resumed session would hand out a certificate whose owner was not asked again.
             config.session_storage = Arc::new(NoServerSessionStorage {});
         }
-        Ok(Self { config: Arc::new(config), verifies: settings.client_auth.verifies(), not_after })
+        Ok(Self {
+            config: Arc::new(config),
+            verifies: settings.client_auth.verifies(),
+            not_after,
+            settings: Arc::new(settings.clone()),
+            http2,
+        })
+    }
+
+    /// Whether nobody gets in without a certificate of a trusted CA.
+    pub fn admits_verified_only(&self) -> bool {
+        self.settings.client_auth.admits_verified_only()
+    }
+
+    /// Whether these settings would make the same again: then sessions and connections can go on.
+    pub fn is_of(&self, settings: &TlsSettings, http2: bool) -> bool {
+        // Taken apart, so that nobody adds a setting and forgets it here.
+        let TlsSettings {
+            certificates,
+            key,
+            certificate_file: _,
+            client_auth,
+            client_ca,
+            client_allowed_sans,
+            min_version,
+            max_version,
+            cipher_suites,
+            prefer_server_cipher_suites,
+            curves,
+        } = settings;
+        let own = &*self.settings;
+        self.http2 == http2
+            && own.certificates == *certificates
+            && own.key == *key
+            && own.client_auth == *client_auth
+            && own.client_ca == *client_ca
+            && own.client_allowed_sans == *client_allowed_sans
+            && own.min_version == *min_version
+            && own.max_version == *max_version
+            && own.cipher_suites == *cipher_suites
+            && own.prefer_server_cipher_suites == *prefer_server_cipher_suites
+            && own.curves == *curves
     }
 }
 
@@ -134,6 +177,3 @@ impl Tls {
 pub(super) fn is_http2(protocol: Option<&[u8]>) -> bool {
     protocol == Some(H2)
 }
-
-#[cfg(test)]
-mod tests;

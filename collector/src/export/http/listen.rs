@@ -22,10 +22,7 @@ use tokio::{
 };
 
 use self::unix::SocketFile;
-pub use self::{
-    address::{Address, AddressError},
-    inherited::inherited,
-};
+pub use self::{address::Address, inherited::inherited};
 use super::{
     connection,
     crowd::{Origin, Place},
@@ -92,25 +89,37 @@ pub enum ListenError {
 pub fn bind_all(addresses: &[Address]) -> Result<Vec<Listener>, Vec<ListenError>> {
     let (mut listeners, mut errors) = (Vec::new(), Vec::new());
     for address in addresses {
-        let bound = match address {
-            Address::Tcp(tcp) => bind_tcp(*tcp, leaves_ipv4(*tcp, addresses))
-                .map_err(|source| ListenError::Address { address: address.clone(), source }),
-            Address::Unix(path) => unix::bind(path).map(|(listener, file)| Listener(Kind::Unix(listener, Some(file)))),
-        };
-        match bound {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => errors.push(error),
+        match address {
+            Address::Unix(path) => match unix::bind(path) {
+                Ok((listener, file)) => listeners.push(Listener(Kind::Unix(listener, Some(file)))),
+                Err(error) => errors.push(error),
+            },
+            Address::Tcp(_) | Address::Named { .. } => match bind_some(address, addresses) {
+                Ok(bound) => listeners.extend(bound),
+                Err(source) => errors.push(ListenError::Address { address: address.clone(), source }),
+            },
         }
     }
     if errors.is_empty() { Ok(listeners) } else { Err(errors) }
 }
 
+/// As many as can be opened; an error if that is none.
+fn bind_some(address: &Address, all: &[Address]) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for socket in address.sockets() {
+        match bind_tcp(*socket, leaves_ipv4(*socket, all)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => failure = error,
+        }
+    }
+    if listeners.is_empty() { Err(failure) } else { Ok(listeners) }
+}
+
 /// `[::]` alone serves IPv4, too; beside an IPv4 address with the same port it leaves that to the other one.
 fn leaves_ipv4(address: SocketAddr, all: &[Address]) -> bool {
-    address.is_ipv6()
-        && all
-            .iter()
-            .any(|other| matches!(other, Address::Tcp(other) if other.is_ipv4() && other.port() == address.port()))
+    let mut others = all.iter().flat_map(Address::sockets);
+    address.is_ipv6() && others.any(|other| other.is_ipv4() && other.port() == address.port())
 }
 
 fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<Listener> {
@@ -245,6 +254,3 @@ fn begin<F: Future<Output = ()> + Send + 'static>(
     });
     Place::occupied_by(number, &server.crowd, task);
 }
-
-#[cfg(test)]
-mod tests;

@@ -83,10 +83,9 @@ fn place(listener: &UnixListener, temporary: &Path, path: &Path) -> io::Result<S
     Ok(SocketFile { path: path.into(), device: made.dev(), inode: made.ino() })
 }
 
+/// Short, for a socket's path may have 107 bytes only (unix(7)).
 fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    name.into()
+    path.with_file_name(format!(".{}", std::process::id()))
 }
 
 impl Drop for SocketFile {
