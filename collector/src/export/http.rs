@@ -15,7 +15,7 @@
 //! | [`answer`] | answers as values |
 //! | [`routes`] | paths |
 //! | [`patience`] | how long a scrape may take |
-//! | [`gate`] | the seam to authentication |
+//! | [`gate`], [`bucket`] | the seam to authentication; how often one may ask |
 //! | [`server`] | what all connections share; limits; swapping settings |
 //! | [`listen`] | sockets: TCP, Unix, inherited; accepting |
 //! | [`connection`] | one connection from accept to close: TLS, protocol, deadlines |
@@ -24,6 +24,7 @@
 //! | [`track`], [`metered`], [`delivery`] | how a connection is doing: deadlines, bytes on the wire, answers on their way |
 
 mod answer;
+mod bucket;
 mod connection;
 mod crowd;
 mod delivery;
@@ -46,7 +47,7 @@ use hyper::{
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue},
     http::request::Parts,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::{
     answer::{Answer, refused, say, unavailable, with},
@@ -56,6 +57,7 @@ use self::{
     track::Open,
 };
 pub use self::{
+    bucket::Bucket,
     crowd::Places,
     gate::{Admission, Gate, Unguarded, Unheard},
     listen::{Address, ListenError, Listener, bind_all, inherited},
@@ -93,13 +95,16 @@ async fn respond<B: Body>(guest: &Guest, request: Request<B>, open: Open, piece:
 async fn answered(guest: &Guest, live: &Live, head: &Parts, route: Option<Route>, has_body: bool) -> Answer {
     let server = &guest.server;
     if !guest.may_ask(live, SystemTime::now()) {
-        return say(StatusCode::MISDIRECTED_REQUEST, "this connection is from before a reload: connect again\n");
+        return say(StatusCode::MISDIRECTED_REQUEST, "what this connection began with no longer holds: connect again\n");
     }
-    let is_open = server.options.open_health && route.is_some_and(Route::is_health);
+    let is_open = route.is_some_and(Route::is_health) && (server.options.open_health || live.gate.open_health());
     if !is_open {
         match live.gate.admit(head, &guest.peer, Permission::MetricsRead).await {
             Ok(identity) => guest.admitted(&identity),
             Err(refusal) => return refused(&refusal),
+        }
+        if live.rate.as_ref().is_some_and(|rate| !rate.take(Instant::now())) {
+            return say(StatusCode::TOO_MANY_REQUESTS, "too many requests; rate_limit bounds them\n");
         }
     }
     let Some(route) = route else {
@@ -141,7 +146,7 @@ async fn metrics(exporter: &Exporter, server: &Server, head: &Parts) -> Answer {
 
 /// Serves plain HTTP to everybody who can reach `listener`, until `shutdown`.
 pub async fn serve(listener: Listener, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
-    let live = Live { tls: None, gate: Arc::new(Unguarded), headers: Vec::new() };
+    let live = Live { tls: None, gate: Arc::new(Unguarded), rate: None, headers: Vec::new() };
     let server = Server::new(exporter, Options::default(), live, Arc::new(Unheard));
     server.serve(vec![listener], shutdown).await;
 }

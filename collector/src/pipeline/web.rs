@@ -22,8 +22,8 @@ use self::{
 };
 use crate::export::{
     Exporter,
-    auth::Observer,
-    http::{self, Address, Limits, Listener, Options, Server, TelemetryPath},
+    auth::{Guard, Observer},
+    http::{self, Address, Gate, Limits, Listener, Options, Server, TelemetryPath},
     tls::{Expiry, expiry_warning},
 };
 
@@ -64,6 +64,7 @@ pub struct Opened {
     settings: Settings,
     listeners: Vec<Listener>,
     loaded: Loaded,
+    guard: Arc<Guard>,
     observer: Arc<dyn Observer>,
 }
 
@@ -82,7 +83,9 @@ pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<Opened, P
                 .into(),
         ]));
     }
-    let opened = Opened { settings, listeners, loaded, observer };
+    let guard =
+        Guard::new(loaded.auth.clone(), Arc::clone(&observer)).map_err(|error| Problems(vec![error.to_string()]))?;
+    let opened = Opened { settings, listeners, loaded, guard: Arc::new(guard), observer };
     opened.loaded.check_listeners(&opened.addresses())?;
     Ok(opened)
 }
@@ -113,8 +116,10 @@ impl Opened {
             tracing::warn!("{warning}");
         }
         let state = State { seen: self.loaded.prints.clone(), told: Vec::new(), warned: None };
-        let server = Server::new(exporter, options, self.loaded.into_live(), self.observer);
+        let live = self.loaded.into_live(Arc::clone(&self.guard) as Arc<dyn Gate>);
+        let server = Server::new(exporter, options, live, self.observer);
         let reloader = Reloader {
+            guard: self.guard,
             settings: self.settings,
             server: Arc::clone(&server),
             addresses,
@@ -158,6 +163,7 @@ impl Serving {
 pub struct Reloader {
     settings: Settings,
     server: Arc<Server>,
+    guard: Arc<Guard>,
     addresses: Vec<std::net::SocketAddr>,
     expiry: Expiry,
     report: Report,
@@ -214,7 +220,7 @@ impl Reloader {
     fn reload_with(&self, state: &mut State) -> Result<(), Problems> {
         state.seen = state.seen.again();
         let before = self.server.live();
-        let checked = load(&self.settings, before.tls.as_ref())
+        let checked = load(&self.settings, Some(&before))
             .and_then(|loaded| loaded.check_listeners(&self.addresses).map(|()| loaded));
         match checked {
             Ok(loaded) => {
@@ -225,7 +231,9 @@ impl Reloader {
                 state.told.clear();
                 state.warned = None;
                 self.expiry.set(loaded.tls.as_ref().map(|tls| tls.not_after));
-                self.server.replace(loaded.into_live());
+                // The guard first: in between, old connections meet the new rules and not the other way round.
+                self.guard.replace(loaded.auth.clone());
+                self.server.replace(loaded.into_live(Arc::clone(&self.guard) as Arc<dyn Gate>));
                 self.warn_of_expiry(state, SystemTime::now());
                 tracing::info!("TLS and authentication were read again");
                 (self.report)(true);

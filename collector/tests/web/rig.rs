@@ -196,10 +196,16 @@ impl Running {
 
 /// The status of `/-/healthy` over a connection that stays open.
 pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<u16> {
-    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").await?;
+    ask_with(stream, "").await
+}
+
+/// The same with further header lines.
+pub(crate) async fn ask_with<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, headers: &str) -> io::Result<u16> {
+    stream.write_all(format!("GET /-/healthy HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes()).await?;
     let mut seen = Vec::new();
     let reading = async {
-        while !seen.ends_with(b"\r\n\r\nhealthy\n") {
+        // Each answer to this path is one line after the head.
+        while !seen.windows(4).any(|four| four == b"\r\n\r\n") || !seen.ends_with(b"\n") || seen.ends_with(b"\r\n") {
             if stream.read_buf(&mut seen).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }

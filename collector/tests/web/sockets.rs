@@ -103,7 +103,7 @@ fn a_taken_port_is_told_with_all_other_problems_and_nothing_stays_open() -> Outc
 fn what_others_can_reach_is_not_served_to_them_unasked() -> Outcome {
     let listen = vec![Address::Tcp(([0, 0, 0, 0], 0).into())];
     let problems = open(plain(listen), std::sync::Arc::new(collector::export::http::Unheard)).err().ok_or("opened")?.0;
-    assert!(problems.len() == 1 && problems[0].contains("can be reached by others"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].contains("open to the network"), "{problems:?}");
     Ok(())
 }
 

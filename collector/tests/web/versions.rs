@@ -45,7 +45,10 @@ async fn suites_and_curves_are_those_configured() -> Outcome {
         session.negotiated_cipher_suite().map(|suite| suite.suite()),
         Some(rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)
     );
-    assert_eq!(session.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name), Some(rustls::NamedGroup::secp384r1));
+    assert_eq!(
+        session.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name),
+        Some(rustls::NamedGroup::secp384r1)
+    );
     server.stop().await
 }
 

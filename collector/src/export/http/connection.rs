@@ -148,6 +148,10 @@ async fn encrypted(
         Ok(certificate) => peer.client_certificate = certificate.map(Arc::new),
         Err(error) => return tracing::warn!(%error, "cannot read a client certificate that TLS has let in"),
     }
+    // The handshake tells whether a new session may begin; a resumed one brings the certificate of the first.
+    if peer.client_certificate.as_ref().is_some_and(|certificate| certificate.not_after <= SystemTime::now()) {
+        return tracing::debug!(peer = ?peer.address, "a session was resumed whose client certificate has expired");
+    }
     let expires = peer.client_certificate.as_ref().and_then(|certificate| instant_of(certificate.not_after));
     let multiplexed = tls::is_http2(session.alpn_protocol());
     track.ready(Instant::now(), multiplexed, expires);

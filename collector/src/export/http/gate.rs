@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::SystemTime};
 
 use hyper::http::request::Parts;
 
-use crate::export::auth::{CredentialId, Identity, Observer, Peer, Permission, Permissions, Refusal};
+use crate::export::auth::{CredentialId, Guard, Identity, Observer, Peer, Permission, Permissions, Refusal};
 
 /// What [`Gate::admit`] will say.
 pub type Admission<'a> = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send + 'a>>;
@@ -15,7 +15,24 @@ pub trait Gate: Send + Sync {
     fn admit<'a>(&'a self, head: &'a Parts, peer: &'a Peer, needs: Permission) -> Admission<'a>;
 
     /// Whether a credential that came in some time ago, perhaps through another gate, still would.
-    fn still_valid(&self, credential: &CredentialId, now: SystemTime) -> bool;
+    fn still_valid(&self, credential: &CredentialId) -> bool;
+
+    /// Whether `/-/healthy` and `/-/ready` answer everybody.
+    fn open_health(&self) -> bool;
+}
+
+impl Gate for Guard {
+    fn admit<'a>(&'a self, head: &'a Parts, peer: &'a Peer, needs: Permission) -> Admission<'a> {
+        Box::pin(self.admit(head, peer, needs, SystemTime::now()))
+    }
+
+    fn still_valid(&self, credential: &CredentialId) -> bool {
+        self.still_valid(credential)
+    }
+
+    fn open_health(&self) -> bool {
+        self.open_health()
+    }
 }
 
 /// Lets everybody in: for addresses that nobody else can reach.
@@ -33,7 +50,11 @@ impl Gate for Unguarded {
         Box::pin(async { Ok(anybody) })
     }
 
-    fn still_valid(&self, _: &CredentialId, _: SystemTime) -> bool {
+    fn still_valid(&self, _: &CredentialId) -> bool {
+        true
+    }
+
+    fn open_health(&self) -> bool {
         true
     }
 }

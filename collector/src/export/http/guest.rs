@@ -23,24 +23,24 @@ pub(super) struct Guest {
     pub(super) over_tcp: bool,
     /// Under which settings hands were shaken.
     pub(super) tls: Option<Tls>,
-    /// With what the last request came in.
-    credential: Mutex<CredentialId>,
+    /// With what the last request came in; `None` before the first that was let in.
+    credential: Mutex<Option<CredentialId>>,
 }
 
 impl Guest {
     pub(super) fn new(server: Arc<Server>, track: Arc<Track>, peer: Peer, over_tcp: bool, tls: Option<Tls>) -> Self {
-        Self { server, track, peer, over_tcp, tls, credential: Mutex::new(CredentialId::Anonymous) }
+        Self { server, track, peer, over_tcp, tls, credential: Mutex::default() }
     }
 
     /// A request was let in as `identity`.
     pub(super) fn admitted(&self, identity: &Identity) {
-        *self.credential() = identity.credential;
+        *self.credential() = Some(identity.credential);
         self.track.prove(identity.expires.and_then(instant_of));
     }
 
     /// Whether `live` would have let this client in with what it showed when it came.
     pub(super) fn is_welcome(&self, live: &Live, now: SystemTime) -> bool {
-        self.may_ask(live, now) && live.gate.still_valid(&self.credential(), now)
+        self.may_ask(live, now) && self.credential().is_none_or(|credential| live.gate.still_valid(&credential))
     }
 
     /// Whether a request may still be asked over this connection, whatever it shows. The deadline cuts the connection
@@ -51,7 +51,7 @@ impl Guest {
             && certificate.is_none_or(|certificate| now < certificate.not_after)
     }
 
-    fn credential(&self) -> MutexGuard<'_, CredentialId> {
+    fn credential(&self) -> MutexGuard<'_, Option<CredentialId>> {
         // A copy in, a copy out: a panic elsewhere leaves nothing half done.
         self.credential.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     answer,
+    bucket::Bucket,
     crowd::{Crowd, Places},
     gate::Gate,
     listen::Listener,
@@ -84,6 +85,8 @@ pub struct Live {
     pub tls: Option<Tls>,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
+    /// Bounds requests that were let in.
+    pub rate: Option<Arc<Bucket>>,
     /// Added to every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

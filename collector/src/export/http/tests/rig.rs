@@ -93,7 +93,7 @@ impl Server {
         let listener = Listener::tcp(TcpListener::bind("127.0.0.1:0")?)?;
         let address = listener.local_addr().ok_or("no address")?;
         let exporter = Arc::new(Exporter::new(Box::new(sampler), Arc::new(OwnMetrics::new()?)));
-        let live = Live { tls: None, gate: Arc::new(Unguarded), headers: Vec::new() };
+        let live = Live { tls: None, gate: Arc::new(Unguarded), rate: None, headers: Vec::new() };
         let server = http::Server::new(exporter, options, live, Arc::new(Unheard));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
