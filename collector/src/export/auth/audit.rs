@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn lines_are_bounded_and_say_how_many_are_missing() {
         let audit = Audit::new();
-        let at = |milliseconds| UNIX_EPOCH + Duration::from_millis(1_000_000 + milliseconds);
+        let at = |milliseconds: u64| UNIX_EPOCH + Duration::from_millis(1_000_000 + milliseconds);
         let written = (0..1000).filter(|_| audit.admit(at(0)).is_some()).count();
         assert_eq!(written, 20);
         assert_eq!(audit.admit(at(199)), None);

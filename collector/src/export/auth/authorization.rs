@@ -180,7 +180,10 @@ mod tests {
         assert_eq!(basic(b":sesame"), "/sesame");
         assert_eq!(basic(&[b"ann:".as_slice(), &[b'x'; 72]].concat()), format!("ann/{}", "x".repeat(72)));
         for (text, wanted) in [
-            ([b"ann:".as_slice(), &[b'x'; 73]].concat(), "a password of more than 72 bytes, of which bcrypt would ignore the rest"),
+            (
+                [b"ann:".as_slice(), &[b'x'; 73]].concat(),
+                "a password of more than 72 bytes, of which bcrypt would ignore the rest",
+            ),
             (b"ann:a\0b".to_vec(), "a password with a NUL byte"),
             (b"ann:".to_vec(), "an empty password"),
             (b"ann".to_vec(), "Basic credentials without a colon"),

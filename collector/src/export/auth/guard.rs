@@ -17,11 +17,7 @@ use aws_lc_rs::{
     hmac::{self, HMAC_SHA256},
     rand::SystemRandom,
 };
-use hyper::{
-    StatusCode,
-    header::HeaderValue,
-    http::request::Parts,
-};
+use hyper::{StatusCode, header::HeaderValue, http::request::Parts};
 
 use self::tokens::Tokens;
 use super::{
@@ -213,7 +209,13 @@ impl Guard {
         refusal
     }
 
-    async fn authenticate(&self, state: &State, head: &Parts, peer: &Peer, now: SystemTime) -> Result<Identity, Denial> {
+    async fn authenticate(
+        &self,
+        state: &State,
+        head: &Parts,
+        peer: &Peer,
+        now: SystemTime,
+    ) -> Result<Identity, Denial> {
         let settings = &state.settings;
         let certificate = peer.client_certificate.as_deref().filter(|certificate| certificate.not_after > now);
         if settings.mode == Mode::None {
@@ -293,12 +295,7 @@ fn without_credentials(
 }
 
 fn anybody(name: String) -> Identity {
-    Identity {
-        name: name.into(),
-        permissions: Permissions::READ,
-        credential: CredentialId::Anonymous,
-        expires: None,
-    }
+    Identity { name: name.into(), permissions: Permissions::READ, credential: CredentialId::Anonymous, expires: None }
 }
 
 fn identified(state: &State, user: &User) -> Identity {

@@ -116,7 +116,8 @@ impl Flaw {
 /// The first flaw that is found.
 pub fn verify(token: &str, keys: &[VerifyingKey], rules: &Rules, now: SystemTime) -> Result<Claims, Flaw> {
     let parts = Parts::of(token)?;
-    let header = Object::parse(&parts.header).map_err(|()| Flaw::Malformed("the token's header is no plain JSON object"))?;
+    let header =
+        Object::parse(&parts.header).map_err(|()| Flaw::Malformed("the token's header is no plain JSON object"))?;
     let key = choose(&header, keys)?;
     if !key.verifies(parts.signed.as_bytes(), parts.signature) {
         return Err(Flaw::Signature);
@@ -173,7 +174,9 @@ pub fn decode(part: &str) -> Result<Vec<u8>, Flaw> {
 /// The key that the header asks for, if it may be used as the header says.
 fn choose<'k>(header: &Object, keys: &'k [VerifyingKey]) -> Result<&'k VerifyingKey, Flaw> {
     if REFUSED_PARAMETERS.iter().any(|name| header.get(name).is_some()) {
-        return Err(Flaw::Key("the token's header asks for something that is refused (crit, jku, jwk, x5u, x5c, enc, zip)"));
+        return Err(Flaw::Key(
+            "the token's header asks for something that is refused (crit, jku, jwk, x5u, x5c, enc, zip)",
+        ));
     }
     if let Some(kind) = header.get("typ") {
         let known = kind.as_str().is_some_and(|kind| {

@@ -9,10 +9,10 @@ mod pem;
 use std::fmt;
 
 use aws_lc_rs::{
-    digest,
+    digest, rsa,
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-        RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
+        RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
 use jsonwebtoken::{DecodingKey, crypto};
@@ -21,6 +21,8 @@ pub use self::{jwks::from_jwks, pem::from_pem};
 
 /// RFC 7518, section 3.2 asks for as much as HS256's hash has.
 const LEAST_SECRET: usize = 32;
+/// RFC 7518, section 3.3 asks for 2048; beyond 8192, checking a signature becomes an attack.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// How tokens are signed. `none` is not among them, nor is anything that is no longer advised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,7 +107,10 @@ impl VerifyingKey {
         let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
         if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-            return Err(format!("is PEM, and {} needs a shared secret: anybody who has the public key could sign", algorithm.name()));
+            return Err(format!(
+                "is PEM, and {} needs a shared secret: anybody who has the public key could sign",
+                algorithm.name()
+            ));
         }
         if secret.len() < LEAST_SECRET {
             return Err(format!("has {} bytes, and a shared secret needs at least {LEAST_SECRET}", secret.len()));
@@ -125,7 +130,11 @@ impl VerifyingKey {
                 return Err(format!("is a public key, and {} needs a shared secret", algorithm.name()));
             }
         };
-        if ParsedPublicKey::new(verification, bytes).is_err() {
+        // The library asks for the size only when a signature comes.
+        let is_rsa = matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256);
+        if ParsedPublicKey::new(verification, bytes).is_err()
+            || is_rsa && !rsa_bits(bytes).is_some_and(|bits| RSA_BITS.contains(&bits))
+        {
             let wanted = match algorithm {
                 Algorithm::Rs256 | Algorithm::Ps256 => "RSA key of 2048 to 8192 bits",
                 Algorithm::Es256 => "point on the curve P-256",
@@ -169,8 +178,19 @@ impl VerifyingKey {
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifyingKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("VerifyingKey")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
+}
+
+/// The size of the modulus of an RSA key in DER.
+fn rsa_bits(der: &[u8]) -> Option<usize> {
+    let key = rsa::PublicKey::from_der(der).ok()?;
+    let modulus = RsaPublicKeyComponents::<Vec<u8>>::from(&key).n;
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    Some(8 * (modulus.len() - first) - modulus[first].leading_zeros() as usize)
 }
 
 #[cfg(test)]

@@ -248,7 +248,9 @@ fn read_mode(named: Option<(String, u64)>, has_users: bool, has_jwt: bool, readi
         reading.problems.at(line, format!("mode {name} needs a section [jwt]"));
     }
     if mode == Mode::None && configured != Mode::None {
-        reading.problems.at(line, "mode none would let everybody in past the configured users or tokens; remove one or the other");
+        reading
+            .problems
+            .at(line, "mode none would let everybody in past the configured users or tokens; remove one or the other");
     } else if mode != configured {
         let unused = if mode.takes_passwords() { "[jwt]" } else { "basic_auth_users" };
         reading.warnings.push(format!("{}: mode {name} leaves {unused} unused", reading.problems.place(line)));

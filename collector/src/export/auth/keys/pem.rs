@@ -23,7 +23,9 @@ pub fn from_pem(algorithm: Algorithm, kid: Option<String>, bytes: &[u8]) -> Resu
     match kind {
         SectionKind::PublicKey => {}
         SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
-            return Err("is a private key, which has no place here: make its public half with openssl pkey -pubout".to_owned());
+            return Err(
+                "is a private key, which has no place here: make its public half with openssl pkey -pubout".to_owned()
+            );
         }
         _ => return Err("is PEM of something else; write it with -----BEGIN PUBLIC KEY-----".to_owned()),
     }

@@ -63,12 +63,16 @@ fn names(section: &mut Section<'_>, key: &'static str, reading: &mut Reading) ->
     let line = section.line;
     let names = section.texts(key, &mut reading.problems);
     if names.as_ref().is_none_or(Vec::is_empty) {
-        reading.problems.at(line, format!("{} must list at least one name, since any would do otherwise", section.path(key)));
+        reading
+            .problems
+            .at(line, format!("{} must list at least one name, since any would do otherwise", section.path(key)));
     }
     let names = names.unwrap_or_default();
     for (name, line) in &names {
         if name.is_empty() || name.len() > LONGEST_NAME {
-            reading.problems.at(*line, format!("{} holds a name that is empty or longer than 256 bytes", section.path(key)));
+            reading
+                .problems
+                .at(*line, format!("{} holds a name that is empty or longer than 256 bytes", section.path(key)));
         }
     }
     names.into_iter().map(|(name, _)| name).collect()
@@ -104,7 +108,11 @@ fn read_keys(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
                 if found.is_none() {
                     let known = Algorithm::ALL.map(Algorithm::name);
                     let hint = nearest(&name, &known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                    let sentence = format!("the algorithm {:?} is not accepted; known are {}{hint}", bounded(&name), known.join(", "));
+                    let sentence = format!(
+                        "the algorithm {:?} is not accepted; known are {}{hint}",
+                        bounded(&name),
+                        known.join(", ")
+                    );
                     reading.problems.at(line, sentence);
                 }
                 found
@@ -161,7 +169,9 @@ fn read_sets(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
         match from_jwks(&contents.bytes) {
             Ok(found) if found.iter().any(|key| key.algorithm().is_symmetric()) && is_open_to_others(contents.mode) => {
                 let (shown, mode) = (path.display(), contents.mode);
-                let sentence = format!("the key set {shown} holds a shared secret and is open to others (mode {mode:04o}); run chmod 0600 {shown}");
+                let sentence = format!(
+                    "the key set {shown} holds a shared secret and is open to others (mode {mode:04o}); run chmod 0600 {shown}"
+                );
                 reading.problems.at(line, sentence);
             }
             Ok(found) => keys.extend(found),
@@ -178,7 +188,9 @@ fn read_sets(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
 fn check_names(keys: &[VerifyingKey], line: u64, reading: &mut Reading) {
     for (at, key) in keys.iter().enumerate() {
         match key.kid() {
-            None if keys.len() > 1 => reading.problems.at(line, "each of several keys needs a kid, by which tokens name it"),
+            None if keys.len() > 1 => {
+                reading.problems.at(line, "each of several keys needs a kid, by which tokens name it")
+            }
             Some(kid) if kid.is_empty() || kid.len() > LONGEST_NAME => {
                 reading.problems.at(line, "a kid must have from 1 to 256 bytes");
             }
