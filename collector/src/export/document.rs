@@ -67,7 +67,7 @@ fn text(bytes: &[u8]) -> Result<&str, Mistake> {
         return Err(Mistake { line: 0, sentence });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + String::from_utf8_lossy(&bytes[..error.valid_up_to()]).matches('\n').count();
         Mistake { line: line as u64, sentence: "is not UTF-8; save it in that encoding".to_owned() }
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -39,7 +39,7 @@ pub(super) struct User {
 
 /// All users, and the key of the digests.
 pub(super) struct Users {
-    users: Vec<User>,
+    all: Vec<User>,
     by_name: HashMap<Arc<str>, usize>,
     key: hmac::Key,
 }
@@ -57,7 +57,7 @@ impl Users {
     /// Digests are made with `key`, which must stay the same. Passwords that `before` remembers stay remembered if user
     /// and hash are the same as before: a reload must not put those who are in behind those who guess.
     pub(super) fn new(config: &BasicUsers, key: &hmac::Key, before: Option<&Self>) -> Self {
-        let users: Vec<User> = config
+        let all: Vec<User> = config
             .0
             .iter()
             .map(|user| {
@@ -65,7 +65,7 @@ impl Users {
                 update(&mut |bytes| context.update(bytes), &[user.name.as_bytes(), user.hash.expose()]);
                 let mut credential = [0; 32];
                 credential.copy_from_slice(context.finish().as_ref());
-                let known = before.and_then(|before| before.users.iter().find(|known| known.credential == credential));
+                let known = before.and_then(|before| before.all.iter().find(|known| known.credential == credential));
                 let verified = known.and_then(|known| *known.verified.lock().unwrap_or_else(PoisonError::into_inner));
                 User {
                     name: user.name.as_str().into(),
@@ -75,16 +75,16 @@ impl Users {
                 }
             })
             .collect();
-        let by_name = users.iter().enumerate().map(|(at, user)| (Arc::clone(&user.name), at)).collect();
-        Self { users, by_name, key: key.clone() }
+        let by_name = all.iter().enumerate().map(|(at, user)| (Arc::clone(&user.name), at)).collect();
+        Self { all, by_name, key: key.clone() }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&User> {
-        self.by_name.get(name).and_then(|at| self.users.get(*at))
+        self.by_name.get(name).and_then(|at| self.all.get(*at))
     }
 
     pub(super) fn has_credential(&self, credential: &[u8; 32]) -> bool {
-        self.users.iter().any(|user| user.credential == *credential)
+        self.all.iter().any(|user| user.credential == *credential)
     }
 
     /// Whether `login` is what has been right before.
@@ -106,7 +106,7 @@ impl Users {
         }
         let tag = hmac::sign(&self.key, name.as_bytes());
         let number = tag.as_ref().iter().take(4).fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
-        self.users.get(number.checked_rem(self.users.len())?).map(|user| user.hash.clone())
+        self.all.get(number.checked_rem(self.all.len())?).map(|user| user.hash.clone())
     }
 
     fn digest(&self, user: &User, login: &Login) -> [u8; 32] {

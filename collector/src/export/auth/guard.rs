@@ -135,7 +135,7 @@ impl Guard {
     pub async fn check(&self, head: &Parts, peer: &Peer, now: SystemTime) -> Result<Identity, Refusal> {
         let state = self.state.load_full();
         let answer = self.authenticate(&state, head, peer, now).await;
-        answer.map_err(|denial| self.refuse(&state, peer, denial, now))
+        answer.map_err(|denial| self.refuse(&state, peer, &denial, now))
     }
 
     /// Like [`Guard::check`], for something that needs a permission.
@@ -174,7 +174,7 @@ impl Guard {
             sentence: format!("{:?} lacks the permission {}", identity.name, needs.name()),
             retry_after: None,
         };
-        Err(self.refuse(&self.state.load(), peer, denial, now))
+        Err(self.refuse(&self.state.load(), peer, &denial, now))
     }
 
     /// Whether a credential that was good once still is under the present settings. Its end in time is
@@ -195,7 +195,7 @@ impl Guard {
         }
     }
 
-    fn refuse(&self, state: &State, peer: &Peer, denial: Denial, now: SystemTime) -> Refusal {
+    fn refuse(&self, state: &State, peer: &Peer, denial: &Denial, now: SystemTime) -> Refusal {
         self.observer.failure(denial.reason);
         let unauthorized = denial.status == StatusCode::UNAUTHORIZED;
         let refusal = Refusal {

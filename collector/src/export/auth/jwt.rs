@@ -211,11 +211,11 @@ fn choose<'k>(header: &Object, keys: &'k [VerifyingKey]) -> Result<&'k Verifying
 fn read_claims(payload: &Object, rules: &Rules, key: &VerifyingKey) -> Result<Claims, Flaw> {
     let expires = seconds(payload, "exp", "the token's exp is not a whole number of seconds")?
         .ok_or(Flaw::Claims("the token has no exp"))?;
-    let issued = seconds(payload, "iat", "the token's iat is not a whole number of seconds")?
+    let begins = seconds(payload, "iat", "the token's iat is not a whole number of seconds")?
         .ok_or(Flaw::Claims("the token has no iat, so its lifetime is unknown"))?;
     let not_before = seconds(payload, "nbf", "the token's nbf is not a whole number of seconds")?;
     match payload.get("iss") {
-        Some(Value::String(issuer)) if rules.issuers.contains(issuer) => {}
+        Some(Value::String(name)) if rules.issuers.contains(name) => {}
         Some(Value::String(_)) => return Err(Flaw::Claims("the token's iss is not an accepted issuer")),
         Some(_) => return Err(Flaw::Claims("the token's iss is no text")),
         None => return Err(Flaw::Claims("the token has no iss")),
@@ -227,7 +227,7 @@ fn read_claims(payload: &Object, rules: &Rules, key: &VerifyingKey) -> Result<Cl
         Some(_) => return Err(Flaw::Claims("the token's sub is not a text of at most 256 bytes")),
     };
     let permissions = permissions(payload, &rules.permissions_claim)?;
-    Ok(Claims { subject: subject.into(), expires, not_before, issued, permissions, key: *key.fingerprint() })
+    Ok(Claims { subject: subject.into(), expires, not_before, issued: begins, permissions, key: *key.fingerprint() })
 }
 
 /// RFC 7519, section 2 allows fractions; nobody needs them, and readers differ in how they round.

@@ -25,8 +25,7 @@ struct Lines<'a>(&'a str);
 
 impl Lines<'_> {
     fn at(&self, offset: usize) -> u64 {
-        let before = self.0.as_bytes().get(..offset).unwrap_or(self.0.as_bytes());
-        1 + before.iter().filter(|byte| **byte == b'\n').count() as u64
+        1 + self.0.get(..offset).unwrap_or(self.0).matches('\n').count() as u64
     }
 
     fn node(&self, spanned: Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Mistake> {

@@ -1,4 +1,4 @@
-use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{error::Error, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -99,7 +99,8 @@ fn an_empty_file_asks_for_nothing() -> Outcome {
 fn pem_may_stand_inline() -> Outcome {
     let folder = Folder::new()?;
     let indented = |name: &str| -> Result<String, Box<dyn Error>> {
-        Ok(fs::read_to_string(folder.0.path().join(name))?.lines().map(|line| format!("    {line}\n")).collect())
+        let text = fs::read_to_string(folder.0.path().join(name))?;
+        Ok(text.lines().flat_map(|line| ["    ", line, "\n"]).collect())
     };
     let yaml = format!("tls_server_config:\n  cert: |\n{}  key: |\n{}", indented("cert.pem")?, indented("key.pem")?);
     let config = folder.load(&yaml)?.map_err(|problems| problems.join("\n"))?;
@@ -340,10 +341,10 @@ fn hostile_text_is_refused_and_costs_little() -> Outcome {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let items = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        writeln!(bomb, "a{level}: &a{level} [{items}]")?;
     }
     let deep = "[".repeat(100_000);
-    let nested: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let nested: String = (0..200).flat_map(|depth| [" ".repeat(depth), "a:\n".to_owned()]).collect();
     let long_key = format!("{}: 1\n", "k".repeat(100_000));
     let huge = "#".repeat(10 * 1024 * 1024);
     let list = format!("a: [{}]", "1,".repeat(100_000));

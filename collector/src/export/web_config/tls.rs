@@ -138,7 +138,7 @@ fn read_key(section: &mut Section<'_>, reading: &mut Reading) -> Sought<Secret> 
         Refused => return Refused,
     };
     let place = pem.file.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
-    let keys = PrivateKeyDer::pem_slice_iter(&pem.bytes).take(2).filter(Result::is_ok).count();
+    let keys = PrivateKeyDer::pem_slice_iter(&pem.bytes).take(2).flatten().count();
     if keys != 1 {
         let found = if keys == 0 { "no" } else { "more than one" };
         let sentence = format!("{what}{place} holds {found} unencrypted key in PEM, and must hold exactly one");

@@ -57,13 +57,13 @@ fn check(token: &str, keys: &[VerifyingKey]) -> Result<Claims, Flaw> {
 /// What is said about a token with these claims.
 fn verdict(claims: &Value) -> Result<Claims, Flaw> {
     let signer = Signer::shared();
-    check(&signer.token(&json!({"alg": "HS256", "kid": "k"}), claims), &[signer.key.clone()])
+    check(&signer.token(&json!({"alg": "HS256", "kid": "k"}), claims), signer.only())
 }
 
 /// The same with a header of its own.
 fn verdict_on_header(header: &Value) -> Result<Claims, Flaw> {
     let signer = Signer::shared();
-    check(&signer.token(header, &claims()), &[signer.key.clone()])
+    check(&signer.token(header, &claims()), signer.only())
 }
 
 fn sentence(verdict: &Result<Claims, Flaw>) -> &'static str {
@@ -77,10 +77,10 @@ fn every_algorithm_lets_its_own_token_in_and_no_other() -> Outcome {
     for signer in &signers {
         let token = signer.token(&json!({"alg": signer.algorithm.name(), "kid": "k"}), &claims());
         for other in &signers {
-            let verdict = check(&token, &[other.key.clone()]);
+            let verdict = check(&token, other.only());
             assert_eq!(verdict.is_ok(), signer.algorithm == other.algorithm, "{:?} {verdict:?}", other.key);
         }
-        let found = check(&token, &[signer.key.clone()]).map_err(Flaw::sentence)?;
+        let found = check(&token, signer.only()).map_err(Flaw::sentence)?;
         assert_eq!((&*found.subject, found.expires, found.issued), ("prometheus", NOW + 600, NOW - 60));
         assert_eq!(found.permissions, Permissions::NONE.with(Permission::MetricsRead));
         assert_eq!(found.key, *signer.key.fingerprint());
@@ -88,7 +88,7 @@ fn every_algorithm_lets_its_own_token_in_and_no_other() -> Outcome {
         let (signed, signature) = token.rsplit_once('.').ok_or("no signature")?;
         let mut bytes = super::decode(signature).map_err(Flaw::sentence)?;
         bytes[7] ^= 1;
-        assert_eq!(check(&format!("{signed}.{}", part(&bytes)), &[signer.key.clone()]), Err(Flaw::Signature));
+        assert_eq!(check(&format!("{signed}.{}", part(&bytes)), signer.only()), Err(Flaw::Signature));
         // A key of the same kind that is another's.
         let stranger = Signer::new(signer.algorithm, "k")?;
         assert_eq!(check(&token, &[stranger.key]), Err(Flaw::Signature));
@@ -101,16 +101,12 @@ fn alg_none_in_any_spelling_is_refused() {
     let signer = Signer::shared();
     for name in ["none", "None", "NONE", "nOnE", "none ", " none", "", "null", "\u{ff4e}one", "none\0"] {
         let header = json!({"alg": name, "kid": "k"});
-        let signed = signer.token(&header, &claims());
+        let complete = signer.token(&header, &claims());
         let unsigned = format!("{}.{}.", part(header.to_string().as_bytes()), part(claims().to_string().as_bytes()));
-        assert_eq!(
-            sentence(&check(&signed, &[signer.key.clone()])),
-            "the token's alg is not that of its key",
-            "{name:?}"
-        );
-        assert_eq!(sentence(&check(&unsigned, &[signer.key.clone()])), "the token is not signed", "{name:?}");
+        assert_eq!(sentence(&check(&complete, signer.only())), "the token's alg is not that of its key", "{name:?}");
+        assert_eq!(sentence(&check(&unsigned, signer.only())), "the token is not signed", "{name:?}");
         let pretended = format!("{unsigned}AAAA");
-        assert_eq!(sentence(&check(&pretended, &[signer.key.clone()])), "the token's alg is not that of its key");
+        assert_eq!(sentence(&check(&pretended, signer.only())), "the token's alg is not that of its key");
     }
     for header in [
         json!({"kid": "k"}),
@@ -125,8 +121,8 @@ fn alg_none_in_any_spelling_is_refused() {
 #[test]
 fn names_of_algorithms_have_case() {
     for name in ["hs256", "Hs256", "HS256 ", "HMAC-SHA256", "HS384", "HS512"] {
-        let verdict = verdict_on_header(&json!({"alg": name, "kid": "k"}));
-        assert_eq!(sentence(&verdict), "the token's alg is not that of its key", "{name}");
+        let found = verdict_on_header(&json!({"alg": name, "kid": "k"}));
+        assert_eq!(sentence(&found), "the token's alg is not that of its key", "{name}");
     }
 }
 
@@ -138,11 +134,11 @@ fn a_public_key_does_not_serve_as_a_shared_secret() -> Outcome {
         // With the PEM as it is, and without the newline at its end.
         for secret in [public.as_bytes(), public.trim_end().as_bytes()] {
             let token = Signer::of_secret(secret)?.token(&json!({"alg": "HS256", "kid": "k"}), &claims());
-            let verdict = check(&token, &[victim.key.clone()]);
+            let verdict = check(&token, victim.only());
             assert_eq!(sentence(&verdict), "the token's alg is not that of its key", "{algorithm:?}");
             // The same signature under the right name.
             let token = Signer::of_secret(secret)?.token(&json!({"alg": algorithm.name(), "kid": "k"}), &claims());
-            assert_eq!(check(&token, &[victim.key.clone()]), Err(Flaw::Signature), "{algorithm:?}");
+            assert_eq!(check(&token, victim.only()), Err(Flaw::Signature), "{algorithm:?}");
         }
     }
     Ok(())
@@ -152,27 +148,27 @@ fn a_public_key_does_not_serve_as_a_shared_secret() -> Outcome {
 fn a_stripped_signature_is_refused() {
     let signer = Signer::shared();
     let token = signer.token(&json!({"alg": "HS256", "kid": "k"}), &claims());
-    let (signed, signature) = token.rsplit_once('.').unwrap_or_default();
+    let (head, signature) = token.rsplit_once('.').unwrap_or_default();
     for (token, wanted) in [
-        (format!("{signed}."), "the token is not signed"),
-        (signed.to_owned(), "the token does not have three parts"),
+        (format!("{head}."), "the token is not signed"),
+        (head.to_owned(), "the token does not have three parts"),
         (format!("{token}.{signature}"), "the token does not have three parts"),
-        (format!("{signed}.{}", &signature[..20]), "the token's signature is not that of its key"),
-        (format!("{signed}.{}", &signature[..1]), "a part of the token is not base64url"),
+        (format!("{head}.{}", &signature[..20]), "the token's signature is not that of its key"),
+        (format!("{head}.{}", &signature[..1]), "a part of the token is not base64url"),
         (format!("{token}="), "a part of the token is not base64url"),
         (format!("{token}\n"), "a part of the token is not base64url"),
         (format!("{token}A"), "the token's signature is not that of its key"),
         (format!("{token}AA"), "a part of the token is not base64url"),
         (format!(" {token}"), "a part of the token is not base64url"),
-        (format!(".{signed}"), "the token's header is no plain JSON object"),
-        (format!("{signed}.{}", signature.replacen(['A', '_'], "+", 1)), "a part of the token is not base64url"),
+        (format!(".{head}"), "the token's header is no plain JSON object"),
+        (format!("{head}.{}", signature.replacen(['A', '_'], "+", 1)), "a part of the token is not base64url"),
         (String::new(), "the token does not have three parts"),
         ("..".to_owned(), "the token is not signed"),
         ("....".to_owned(), "the token does not have three parts"),
         ("a".repeat(8193), "the token is too long"),
         (format!("{}.{}.{}", "a".repeat(4000), "a".repeat(4000), "a".repeat(400)), "the token is too long"),
     ] {
-        assert_eq!(sentence(&check(&token, &[signer.key.clone()])), wanted, "{token}");
+        assert_eq!(sentence(&check(&token, signer.only())), wanted, "{token}");
     }
 }
 
@@ -225,7 +221,7 @@ fn times_are_whole_seconds_that_a_calendar_has() {
                 claims.replace(&format!("\"{name}\":{}", value.unwrap_or_default()), &format!("\"{name}\":{text}"));
             let signer = Signer::shared();
             let token = signer.raw(br#"{"alg":"HS256","kid":"k"}"#, hostile.as_bytes());
-            assert_eq!(sentence(&check(&token, &[signer.key.clone()])), flaw, "{name} {text}");
+            assert_eq!(sentence(&check(&token, signer.only())), flaw, "{name} {text}");
         }
     }
     // Not JSON at all.
@@ -233,7 +229,7 @@ fn times_are_whole_seconds_that_a_calendar_has() {
         let signer = Signer::shared();
         let token = signer.raw(br#"{"alg":"HS256","kid":"k"}"#, format!("{{\"exp\":{text}}}").as_bytes());
         let wanted = "the token's claims are no plain JSON object";
-        assert_eq!(sentence(&check(&token, &[signer.key.clone()])), wanted, "{text}");
+        assert_eq!(sentence(&check(&token, signer.only())), wanted, "{text}");
     }
 }
 
@@ -250,7 +246,7 @@ fn required_claims_are_required() {
     let explicit = claims().to_string().replace("\"fleet\"", "null");
     let signer = Signer::shared();
     let token = signer.raw(br#"{"alg":"HS256","kid":"k"}"#, explicit.as_bytes());
-    assert_eq!(sentence(&check(&token, &[signer.key.clone()])), "the token's iss is no text");
+    assert_eq!(sentence(&check(&token, signer.only())), "the token's iss is no text");
 }
 
 #[test]
@@ -327,7 +323,7 @@ fn headers_that_carry_or_point_to_keys_are_refused() -> Outcome {
         assert_eq!(sentence(&verdict_on_header(&header)), wanted, "{name}: {value}");
         // The attack proper: signed with the attacker's key, which the header brings along.
         header["alg"] = json!("EdDSA");
-        assert!(check(&attacker.token(&header, &claims()), &[Signer::shared().key.clone()]).is_err());
+        assert!(check(&attacker.token(&header, &claims()), Signer::shared().only()).is_err());
     }
     Ok(())
 }
@@ -368,7 +364,7 @@ fn kid_chooses_the_key_and_nothing_else() -> Outcome {
 fn a_key_without_a_name_serves_whatever_the_token_calls_it() -> Outcome {
     let signer = Signer::unnamed(Algorithm::Es256)?;
     for header in [json!({"alg": "ES256"}), json!({"alg": "ES256", "kid": "whatever"})] {
-        assert!(check(&signer.token(&header, &claims()), &[signer.key.clone()]).is_ok(), "{header}");
+        assert!(check(&signer.token(&header, &claims()), signer.only()).is_ok(), "{header}");
     }
     Ok(())
 }
@@ -379,9 +375,9 @@ fn nothing_may_be_said_twice() {
     let header = br#"{"alg":"HS256","kid":"k"}"#;
     let good = claims().to_string();
     for (header, claims, wanted) in [
-        (&header[..], good.replace("{", r#"{"exp":1,"#), "the token's claims are no plain JSON object"),
-        (header, good.replace("}", r#","iss":"fleet"}"#), "the token's claims are no plain JSON object"),
-        (header, good.replace("}", r#","\u0069ss":"fleet"}"#), "the token's claims are no plain JSON object"),
+        (&header[..], good.replace('{', r#"{"exp":1,"#), "the token's claims are no plain JSON object"),
+        (header, good.replace('}', r#","iss":"fleet"}"#), "the token's claims are no plain JSON object"),
+        (header, good.replace('}', r#","\u0069ss":"fleet"}"#), "the token's claims are no plain JSON object"),
         (br#"{"alg":"HS256","alg":"none","kid":"k"}"#, good.clone(), "the token's header is no plain JSON object"),
         (br#"{"alg":"HS256","kid":"k","kid":"k"}"#, good.clone(), "the token's header is no plain JSON object"),
         (br#"{"alg":"HS256","kid":"k"} "#, good.clone(), "let in"),
@@ -399,12 +395,7 @@ fn nothing_may_be_said_twice() {
         ),
     ] {
         let token = signer.raw(header, claims.as_bytes());
-        assert_eq!(
-            sentence(&check(&token, &[signer.key.clone()])),
-            wanted,
-            "{} {claims}",
-            String::from_utf8_lossy(header)
-        );
+        assert_eq!(sentence(&check(&token, signer.only())), wanted, "{} {claims}", String::from_utf8_lossy(header));
     }
 }
 
@@ -458,7 +449,7 @@ fn subjects_are_short_text_or_absent() {
 proptest::proptest! {
     #[test]
     fn no_text_is_let_in_or_panics(text in "[A-Za-z0-9_\\-.=]{0,300}") {
-        proptest::prop_assert!(check(&text, &[Signer::shared().key.clone()]).is_err());
+        proptest::prop_assert!(check(&text, Signer::shared().only()).is_err());
     }
 
     #[test]
@@ -469,6 +460,6 @@ proptest::proptest! {
         let place = place % bytes.len();
         bytes[place] = byte;
         let changed = String::from_utf8(bytes).unwrap_or_default();
-        proptest::prop_assert_eq!(check(&changed, &[signer.key.clone()]).is_ok(), changed == good);
+        proptest::prop_assert_eq!(check(&changed, signer.only()).is_ok(), changed == good);
     }
 }

@@ -47,8 +47,8 @@ fn from_jwk(jwk: &Map<String, Value>) -> Result<VerifyingKey, String> {
         return Err("is not for signatures (\"use\")".to_owned());
     }
     let kid = text("kid").filter(|kid| !kid.is_empty()).ok_or("lacks \"kid\"")?.to_owned();
-    let (kind, curve) = (text("kty").unwrap_or_default(), text("crv").unwrap_or_default());
-    let implied = match (kind, curve) {
+    let (family, curve) = (text("kty").unwrap_or_default(), text("crv").unwrap_or_default());
+    let implied = match (family, curve) {
         ("OKP", "Ed25519") => Some(Algorithm::EdDsa),
         ("EC", "P-256") => Some(Algorithm::Es256),
         ("EC", "P-384") => Some(Algorithm::Es384),
@@ -62,7 +62,7 @@ fn from_jwk(jwk: &Map<String, Value>) -> Result<VerifyingKey, String> {
     if implied.is_some_and(|implied| implied != algorithm) {
         return Err("has an \"alg\" that does not fit its kind".to_owned());
     }
-    match kind {
+    match family {
         "oct" if algorithm.is_symmetric() => VerifyingKey::from_secret(algorithm, Some(kid), &bytes("k")?),
         "RSA" if matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256) => {
             let (modulus, exponent) = (bytes("n")?, bytes("e")?);

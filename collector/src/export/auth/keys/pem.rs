@@ -14,13 +14,13 @@ pub fn from_pem(algorithm: Algorithm, kid: Option<String>, bytes: &[u8]) -> Resu
         return Err(format!("is to be a public key, and {} needs a shared secret", algorithm.name()));
     }
     let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes);
-    let kind = match (sections.next(), sections.next()) {
-        (Some(Ok((kind, _))), None) => kind,
+    let found = match (sections.next(), sections.next()) {
+        (Some(Ok((section, _))), None) => section,
         (None, _) => return Err("is not PEM; write it with -----BEGIN PUBLIC KEY-----".to_owned()),
         (Some(Ok(_)), Some(_)) => return Err("holds more than one PEM section; keep the public key alone".to_owned()),
         (Some(Err(_)), _) => return Err("is broken PEM".to_owned()),
     };
-    match kind {
+    match found {
         SectionKind::PublicKey => {}
         SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
             return Err(

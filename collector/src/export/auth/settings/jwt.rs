@@ -102,26 +102,7 @@ fn read_keys(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
         let algorithm = table.text("algorithm", &mut reading.problems);
         let file = table.text("file", &mut reading.problems);
         table.finish(&mut reading.problems);
-        let algorithm = match algorithm {
-            Some((name, line)) => {
-                let found = Algorithm::of_name(&name);
-                if found.is_none() {
-                    let known = Algorithm::ALL.map(Algorithm::name);
-                    let hint = nearest(&name, &known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                    let sentence = format!(
-                        "the algorithm {:?} is not accepted; known are {}{hint}",
-                        bounded(&name),
-                        known.join(", ")
-                    );
-                    reading.problems.at(line, sentence);
-                }
-                found
-            }
-            None => {
-                reading.problems.at(line, "a key needs its algorithm, such as algorithm = \"EdDSA\"");
-                None
-            }
-        };
+        let algorithm = accepted(algorithm, line, reading);
         let Some((file, file_line)) = file else {
             reading.problems.at(line, "a key needs its file");
             continue;
@@ -146,6 +127,22 @@ fn read_keys(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
             Err(sentence) => reading.problems.at(file_line, sentence),
         }
     }
+}
+
+fn accepted(named: Option<(String, u64)>, line: u64, reading: &mut Reading) -> Option<Algorithm> {
+    let Some((name, line)) = named else {
+        reading.problems.at(line, "a key needs its algorithm, such as algorithm = \"EdDSA\"");
+        return None;
+    };
+    let found = Algorithm::of_name(&name);
+    if found.is_none() {
+        let known = Algorithm::ALL.map(Algorithm::name);
+        let hint = nearest(&name, &known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let name = bounded(&name);
+        let sentence = format!("the algorithm {name:?} is not accepted; known are {}{hint}", known.join(", "));
+        reading.problems.at(line, sentence);
+    }
+    found
 }
 
 fn read_sets(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &mut Reading) {
@@ -189,7 +186,7 @@ fn check_names(keys: &[VerifyingKey], line: u64, reading: &mut Reading) {
     for (at, key) in keys.iter().enumerate() {
         match key.kid() {
             None if keys.len() > 1 => {
-                reading.problems.at(line, "each of several keys needs a kid, by which tokens name it")
+                reading.problems.at(line, "each of several keys needs a kid, by which tokens name it");
             }
             Some(kid) if kid.is_empty() || kid.len() > LONGEST_NAME => {
                 reading.problems.at(line, "a kid must have from 1 to 256 bytes");

@@ -21,7 +21,7 @@ use crate::export::web_config::WebConfig;
 
 pub(super) const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// So many seconds after [`BEGIN`], which stands for now.
+/// So many seconds after [`NOW`].
 pub(super) fn after(seconds: u64) -> SystemTime {
     NOW + Duration::from_secs(seconds)
 }
@@ -146,10 +146,8 @@ pub(super) fn clients(kind: &str) -> String {
 
 /// `[jwt]` with these keys.
 pub(super) fn jwt(kids: &[&str]) -> String {
-    let keys: String = kids
-        .iter()
-        .map(|kid| format!("[[jwt.keys]]\nkid = '{kid}'\nalgorithm = 'EdDSA'\nfile = '{kid}.pub'\n"))
-        .collect();
+    let keys = kids.iter().map(|kid| format!("[[jwt.keys]]\nkid = '{kid}'\nalgorithm = 'EdDSA'\nfile = '{kid}.pub'\n"));
+    let keys = keys.collect::<Vec<_>>().concat();
     format!("[jwt]\nissuers = ['fleet']\naudiences = ['uidmeter']\n{keys}")
 }
 

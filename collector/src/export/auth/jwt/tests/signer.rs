@@ -83,6 +83,11 @@ impl Signer {
         &SHARED
     }
 
+    /// The keys of somebody who trusts this signer alone.
+    pub(super) fn only(&self) -> &[VerifyingKey] {
+        std::slice::from_ref(&self.key)
+    }
+
     pub(super) fn token(&self, header: &Value, claims: &Value) -> String {
         self.raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
