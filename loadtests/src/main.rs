@@ -5,6 +5,7 @@
 //! could be measured.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling a person what was found is this program's job")]
 
+mod attack;
 mod child;
 mod daemon;
 mod interrupt;
@@ -35,11 +36,20 @@ struct Cli {
 enum Question {
     /// The cost of a context switch, of `perf bench sched pipe` and of an idle machine, with uidmeter on and off
     Overhead(overhead::Flags),
+    /// Whether scrapes come through while the web server is under attack; what TLS and tokens cost
+    Attack(attack::Flags),
+    /// The server that `attack` attacks
+    #[command(hide = true)]
+    Attacked(attack::server::Flags),
 }
 
 fn main() -> ExitCode {
-    let Question::Overhead(flags) = Cli::parse().question;
-    match overhead::run(&flags) {
+    let met = match Cli::parse().question {
+        Question::Overhead(flags) => overhead::run(&flags),
+        Question::Attack(flags) => attack::run(&flags),
+        Question::Attacked(flags) => attack::server::run(&flags),
+    };
+    match met {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => MISSED.into(),
         Err(error) => {
