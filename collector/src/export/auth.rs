@@ -6,9 +6,10 @@
 //! | [`permissions`] | what may be allowed, and the names of that |
 //! | [`keys`] | files with keys → keys that verify, each for one algorithm |
 //! | [`jwt`] | a token, keys and a moment → claims, or the flaw |
-//! | [`basic`] | users and passwords: a bounded pool for bcrypt, and what has been verified already |
+//! | `basic` | users and passwords: a bounded pool for bcrypt, and what has been verified already |
 //! | [`limiter`] | how many expensive failures an address may cause |
 //! | [`settings`] | the authentication file and the web configuration → one checked [`Settings`] |
+//! | `audit` | a line in the log for each refusal, at a bounded rate |
 //! | [`guard`] | puts these together for each request; swapped as a whole on reload |
 //!
 //! # Modes
@@ -18,7 +19,15 @@
 //!
 //! Never logs a secret, nor text of a client that has not been escaped.
 
+mod audit;
+pub mod authorization;
+mod basic;
+pub mod guard;
+pub mod jwt;
+pub mod keys;
+pub mod limiter;
 pub mod permissions;
+pub mod settings;
 
 use std::{
     net::IpAddr,
@@ -28,7 +37,11 @@ use std::{
 
 use hyper::{StatusCode, header::HeaderValue};
 
-pub use self::permissions::{Permission, Permissions};
+pub use self::{
+    guard::{Guard, NoRandomness},
+    permissions::{Permission, Permissions},
+    settings::{Mode, Settings, SettingsError},
+};
 
 /// Where a request comes from.
 #[derive(Clone, Debug, Default)]
