@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use collector::config::{ObserveFlags, ServeFlags};
+use collector::{
+    config::{ObserveFlags, ServeFlags},
+    token::TokenCommand,
+};
 
 use crate::failure;
 
@@ -32,6 +35,12 @@ pub(crate) enum Command {
         observe: ObserveFlags,
         #[command(flatten)]
         options: TopOptions,
+    },
+    /// Make keys and tokens with which Prometheus may read this host's figures
+    #[command(after_help = failure::EXIT_CODES)]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Tell what this host has and what it lacks, without changing anything
     #[command(after_help = failure::EXIT_CODES)]

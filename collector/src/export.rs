@@ -44,5 +44,6 @@ pub mod tls;
 
 pub mod http;
 
+pub use bounded_file::read_private;
 pub use own::OwnMetrics;
 pub use page::{Exporter, Gather};

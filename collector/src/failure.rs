@@ -6,6 +6,7 @@ use collector::{
     config::ConfigError,
     pipeline::RunError,
     source::ebpf::{Lacking, LoadError},
+    token::TokenError,
 };
 
 /// A flag or value that cannot be used.
@@ -92,6 +93,16 @@ impl From<RunError> for Failure {
             RunError::Listen { .. } => Self::new(LISTEN, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::Usage(_) => USAGE,
+            TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

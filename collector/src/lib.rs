@@ -19,4 +19,6 @@ pub mod view;
 
 pub mod export;
 
+pub mod token;
+
 pub mod pipeline;

@@ -5,12 +5,16 @@ mod doctor;
 mod failure;
 mod top;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 use clap::Parser as _;
 use collector::{
     config::{Config, Observe},
-    pipeline,
+    pipeline, token,
 };
 
 use self::{
@@ -36,6 +40,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run { observe, serve } => pipeline::run(&Config::new(&observe, &serve)?)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
+        Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
         Command::Doctor { btf } => return doctor::run(&btf),
     }
     Ok(ExitCode::SUCCESS)

@@ -56,6 +56,14 @@ pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Re
     Ok(Contents { bytes, mode })
 }
 
+/// The contents of a key or token that nobody else can read; `what` it is in messages.
+///
+/// # Errors
+/// One sentence.
+pub fn read_private(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(what, path, super::document::MOST_BYTES, Readers::Owner).map(|contents| contents.bytes)
+}
+
 /// Whether anybody but the owner may do anything with a file of this mode.
 pub(super) const fn is_open_to_others(mode: u32) -> bool {
     mode & 0o077 != 0

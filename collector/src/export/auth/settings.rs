@@ -152,12 +152,7 @@ impl Settings {
     /// # Errors
     /// One sentence for each problem.
     pub fn parse(web: &WebConfig, bytes: &[u8], path: &Path) -> Result<Self, SettingsError> {
-        let mut reading = Reading {
-            folder: path.parent().map(Path::to_owned).unwrap_or_default(),
-            problems: Problems::of(path),
-            warnings: Vec::new(),
-            files: if path.as_os_str().is_empty() { Vec::new() } else { vec![path.to_owned()] },
-        };
+        let mut reading = Reading::of(path);
         let settings = match parse_toml(bytes) {
             Ok(root) => read(web, &root, &mut reading),
             Err(mistake) => {
@@ -176,12 +171,45 @@ impl Settings {
     }
 }
 
+/// The section `[jwt]` of an authentication file alone: what a host would do with tokens.
+///
+/// # Errors
+/// One sentence for each problem.
+pub fn read_jwt_settings(path: &Path) -> Result<JwtSettings, SettingsError> {
+    let contents = bounded_file::read("the authentication file", path, MOST_BYTES, Readers::Anybody)
+        .map_err(|sentence| SettingsError(vec![sentence]))?;
+    let mut reading = Reading::of(path);
+    let jwt = match parse_toml(&contents.bytes) {
+        Ok(root) => Section::new(&root, "", &mut reading.problems).and_then(|mut root| jwt::read(&mut root, &mut reading)),
+        Err(mistake) => {
+            reading.problems.mistake(&mistake);
+            None
+        }
+    };
+    match jwt {
+        Some(jwt) if reading.problems.is_empty() => Ok(jwt),
+        None if reading.problems.is_empty() => Err(SettingsError(vec![format!("{} has no section [jwt]", path.display())])),
+        _ => Err(SettingsError(reading.problems.into_sentences())),
+    }
+}
+
 /// What is known while the file is read.
 struct Reading {
     folder: PathBuf,
     problems: Problems,
     warnings: Vec<String>,
     files: Vec<PathBuf>,
+}
+
+impl Reading {
+    fn of(path: &Path) -> Self {
+        Self {
+            folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+            problems: Problems::of(path),
+            warnings: Vec::new(),
+            files: if path.as_os_str().is_empty() { Vec::new() } else { vec![path.to_owned()] },
+        }
+    }
 }
 
 fn read(web: &WebConfig, root: &Node, reading: &mut Reading) -> Option<Settings> {
