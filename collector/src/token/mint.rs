@@ -50,7 +50,9 @@ fn sign(flags: &MintFlags, issued: u64, expires: u64) -> Result<String, TokenErr
     let key = read_private("the key", &flags.key).map_err(TokenError::File)?;
     let unusable = || {
         let (key, name) = (flags.key.display(), flags.algorithm.name());
-        TokenError::File(format!("the key {key} is not a private key for {name}"))
+        TokenError::File(format!(
+            "the key {key} is not a private key for {name}; a key of another form is turned into one by openssl pkcs8 -topk8 -nocrypt"
+        ))
     };
     let key = match flags.algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {

@@ -162,3 +162,36 @@ impl Pool {
         if computed.await.unwrap_or(false) { Verdict::Right } else { Verdict::Wrong }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::{super::super::secret::Secret, Pool, Verdict};
+
+    /// Made with the bcrypt of OpenBSD's authors, as Python ships it; `$2y$` is what htpasswd writes for the same.
+    #[tokio::test]
+    async fn hashes_of_other_programs_are_understood() {
+        let pool = Pool::new();
+        for (password, hash) in [
+            ("sesame", "$2b$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
+            ("sesame", "$2y$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
+            ("sesame", "$2a$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
+            ("p\u{e4}ssw\u{f6}rd \u{1f41f}", "$2b$04$/YK9u3lGLrvBFQvEwKitQuxsp8ymeZ79OZZsbGww2NpK3ZDr5tRjG"),
+            (&"x".repeat(72), "$2b$04$eCJtwhOTRwDm5QMFexnSQOtb.qcCuWdP47SmV50gmHKKm/iz0iOvq"),
+        ] {
+            let verify = |password: &str| pool.verify(Zeroizing::new(password.into()), Secret::new(hash));
+            assert_eq!(verify(password).await, Verdict::Right, "{hash}");
+            assert_eq!(
+                verify(&password.replacen(char::is_alphanumeric, "_", 1).replace('\u{f6}', "o")).await,
+                Verdict::Wrong,
+                "{hash}"
+            );
+        }
+        // What is no hash fits nothing.
+        for hash in ["", "sesame", "$2b$04$", "$2b$99$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"] {
+            let verdict = pool.verify(Zeroizing::new("sesame".into()), Secret::new(hash)).await;
+            assert_eq!(verdict, Verdict::Wrong, "{hash}");
+        }
+    }
+}

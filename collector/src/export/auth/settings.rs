@@ -180,7 +180,9 @@ pub fn read_jwt_settings(path: &Path) -> Result<JwtSettings, SettingsError> {
         .map_err(|sentence| SettingsError(vec![sentence]))?;
     let mut reading = Reading::of(path);
     let jwt = match parse_toml(&contents.bytes) {
-        Ok(root) => Section::new(&root, "", &mut reading.problems).and_then(|mut root| jwt::read(&mut root, &mut reading)),
+        Ok(root) => {
+            Section::new(&root, "", &mut reading.problems).and_then(|mut root| jwt::read(&mut root, &mut reading))
+        }
         Err(mistake) => {
             reading.problems.mistake(&mistake);
             None
@@ -188,7 +190,9 @@ pub fn read_jwt_settings(path: &Path) -> Result<JwtSettings, SettingsError> {
     };
     match jwt {
         Some(jwt) if reading.problems.is_empty() => Ok(jwt),
-        None if reading.problems.is_empty() => Err(SettingsError(vec![format!("{} has no section [jwt]", path.display())])),
+        None if reading.problems.is_empty() => {
+            Err(SettingsError(vec![format!("{} has no section [jwt]", path.display())]))
+        }
         _ => Err(SettingsError(reading.problems.into_sentences())),
     }
 }
