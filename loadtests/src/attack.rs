@@ -82,7 +82,7 @@ fn attack(runtime: &tokio::runtime::Runtime, flags: &Flags, interrupt: &Interrup
     let site = Site::new(true, true)?;
     let mut running = Running::start(&site, flags.threads, interrupt)?;
     let scrapes = Arc::new(Scrapes::default());
-    let _scrapers = runtime.block_on(scraper::start(&running.server, &site, &scrapes))?;
+    let _scrapers = scraper::start(&running.server, &site, &scrapes)?;
     interrupt.sleep(SETTLE)?;
     let calm = scrapes.take();
     let (before, late_before) = (running.resident_kib()?, running.ticks_late(runtime)?);

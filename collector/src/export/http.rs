@@ -18,7 +18,7 @@
 //! | [`gate`], [`bucket`] | the seam to authentication; how often one may ask |
 //! | [`server`] | what all connections share; limits; swapping settings |
 //! | [`listen`] | sockets: TCP, Unix, inherited; accepting |
-//! | [`connection`] | one connection from accept to close: TLS, protocol, deadlines |
+//! | [`connection`], [`handshake`] | one connection from accept to close: TLS, protocol, deadlines |
 //! | [`guest`], [`refusals`] | who is at the other end; who was sent away, for the log |
 //! | [`crowd`] | how many there are, and who has to leave |
 //! | [`track`], [`metered`], [`delivery`] | how a connection is doing: deadlines, bytes on the wire, answers on their way |
@@ -30,6 +30,7 @@ mod crowd;
 mod delivery;
 mod gate;
 mod guest;
+mod handshake;
 mod listen;
 mod metered;
 mod patience;
@@ -95,7 +96,10 @@ async fn respond<B: Body>(guest: &Guest, request: Request<B>, open: Open, piece:
 async fn answered(guest: &Guest, live: &Live, head: &Parts, route: Option<Route>, has_body: bool) -> Answer {
     let server = &guest.server;
     if !guest.may_ask(live, SystemTime::now()) {
-        return say(StatusCode::MISDIRECTED_REQUEST, "what this connection began with no longer holds: connect again\n");
+        return say(
+            StatusCode::MISDIRECTED_REQUEST,
+            "what this connection began with no longer holds: connect again\n",
+        );
     }
     let is_open = route.is_some_and(Route::is_health) && (server.options.open_health || live.gate.open_health());
     if !is_open {

@@ -6,6 +6,7 @@
 
 mod files;
 mod load;
+mod tide;
 
 use std::{
     fmt,
@@ -19,12 +20,16 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use self::{
     files::Prints,
     load::{Loaded, load},
+    tide::Tide,
 };
-use crate::export::{
-    Exporter,
-    auth::{Guard, Observer},
-    http::{self, Address, Gate, Limits, Listener, Options, Server, TelemetryPath},
-    tls::{Expiry, expiry_warning},
+use crate::{
+    export::{
+        Exporter,
+        auth::{Guard, Observer},
+        http::{self, Address, Gate, Limits, Listener, Options, Server, TelemetryPath},
+        tls::{Expiry, expiry_warning},
+    },
+    source::ebpf::release_freed_memory,
 };
 
 /// What administrators configure outside the files that can be reloaded.
@@ -115,7 +120,7 @@ impl Opened {
         for warning in &self.loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let state = State { seen: self.loaded.prints.clone(), told: Vec::new(), warned: None };
+        let state = State { seen: self.loaded.prints.clone(), told: Vec::new(), warned: None, tide: Tide::default() };
         let live = self.loaded.into_live(Arc::clone(&self.guard) as Arc<dyn Gate>);
         let server = Server::new(exporter, options, live, self.observer);
         let reloader = Reloader {
@@ -177,6 +182,7 @@ struct State {
     told: Vec<String>,
     /// The certificate that has been warned of, by its end.
     warned: Option<i64>,
+    tide: Tide,
 }
 
 impl fmt::Debug for Reloader {
@@ -209,6 +215,10 @@ impl Reloader {
 
     fn look(&self) {
         let mut state = self.state();
+        if state.tide.has_ebbed(self.server.connections()) {
+            // What many connections held is free now, but scattered, so that the allocator would keep it.
+            release_freed_memory();
+        }
         let now = state.seen.again();
         if now != state.seen || !state.told.is_empty() {
             // The log and the report tell what came of it.

@@ -18,7 +18,7 @@ use collector_ebpf::layout::{FIRST_USER_SLOT, KERNEL_SLOT, OVERFLOW_SLOT, owner}
 
 use self::{banks::Banks, mode_split::ModeSplit, programs::Attached};
 pub use self::{
-    load::{LoadError, Options},
+    load::{LoadError, Options, release_freed_memory},
     preflight::{Check, Finding, Lacking, check_host},
 };
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use tokio::{
-    task::JoinSet,
+    runtime::{Builder, Runtime},
     time::{MissedTickBehavior, interval_at, timeout},
 };
 
@@ -70,17 +70,18 @@ impl Outcome {
     }
 }
 
-/// Begins: with a password and with a token over connections that stay open, and with a token over a new one each time.
-pub(crate) async fn start(target: &Target, site: &Site, scrapes: &Arc<Scrapes>) -> Result<JoinSet<()>> {
-    let mut scrapers = JoinSet::new();
+/// Begins: with a password and with a token over connections that stay open, and with a token over a new one each
+/// time. They have a thread of their own: the attackers' work must not be taken for the server's.
+pub(crate) fn start(target: &Target, site: &Site, scrapes: &Arc<Scrapes>) -> Result<Runtime> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ways =
         [("password", basic(), true), ("token", site.bearer(), true), ("token, new connection", site.bearer(), false)];
     for (number, (name, headers, keeps)) in (0_u32..).zip(ways) {
         // The first time is before the attack: a password is checked once, and remembered.
-        let (status, _) = ask(&mut *target.connect().await?, "/metrics", &headers).await?;
+        let (status, _) = runtime.block_on(async { ask(&mut *target.connect().await?, "/metrics", &headers).await })?;
         ensure!(status == 200, "{name}: status {status}");
         let (target, scrapes) = (target.clone(), Arc::clone(scrapes));
-        scrapers.spawn(async move {
+        runtime.spawn(async move {
             let mut ticks = interval_at(tokio::time::Instant::now() + PAUSE / 3 * number, PAUSE);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut kept = None;
@@ -92,7 +93,7 @@ pub(crate) async fn start(target: &Target, site: &Site, scrapes: &Arc<Scrapes>) 
             }
         });
     }
-    Ok(scrapers)
+    Ok(runtime)
 }
 
 async fn scrape(target: &Target, headers: &str, kept: Option<Box<dyn Stream>>) -> Result<Box<dyn Stream>> {

@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     error::Error as _,
     future::poll_fn,
-    io,
     net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -20,15 +19,16 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use super::{
     guest::Guest,
+    handshake::{failed, shake_hands},
     metered::Metered,
     respond,
     server::{Epoch, Server, instant_of},
@@ -58,12 +58,6 @@ const PIECE: usize = 64 * 1024;
 const UNSENT: u32 = 128 * 1024;
 const STREAM_PIECE: usize = 16 * 1024;
 
-/// TLS begins with a handshake record (RFC 8446 section 5.1); a request in plain text with a method.
-const NOT_TLS: std::ops::RangeInclusive<u8> = b'A'..=b'Z';
-const PLAIN_ON_TLS: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
-    this port speaks HTTPS: use https:// instead of http://\n";
-
 /// Serves a client that came over TCP from `address`.
 pub(super) async fn tcp(
     stream: TcpStream,
@@ -82,9 +76,9 @@ pub(super) async fn tcp(
         return http1(Metered::new(stream, track), guest, epoch).await;
     };
     let deadline = track.deadline(&server.options.limits.patience);
-    match timeout_at(deadline, shake_hands(stream, &tls, &track)).await {
+    match timeout_at(deadline, shake_hands(Metered::new(stream, Arc::clone(&track)), &tls, &server.handshakes)).await {
         Err(_) => tracing::debug!(%address, "cuts a connection that did not finish its TLS handshake"),
-        Ok(Err(error)) => not_shaken(&server, address, &error),
+        Ok(Err(error)) => failed(&server, address, &error),
         Ok(Ok(stream)) => encrypted(stream, peer, tls, server, track, epoch).await,
     }
 }
@@ -101,37 +95,6 @@ pub(super) async fn unix(
     let peer = Peer { unix: user, ..Peer::default() };
     let guest = Guest::new(server, Arc::clone(&track), peer, false, None);
     http1(Metered::new(stream, track), guest, epoch).await;
-}
-
-async fn shake_hands(stream: TcpStream, tls: &Tls, track: &Arc<Track>) -> io::Result<TlsStream<Metered<TcpStream>>> {
-    let mut first = [0];
-    stream.peek(&mut first).await?;
-    let mut stream = Metered::new(stream, Arc::clone(track));
-    if NOT_TLS.contains(&first[0]) {
-        stream.write_all(PLAIN_ON_TLS).await?;
-        stream.shutdown().await?;
-        return Err(io::Error::other("plain HTTP on a TLS port"));
-    }
-    let accepted = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).into_fallible().await;
-    match accepted {
-        Ok(stream) => Ok(stream),
-        Err((error, mut stream)) => {
-            // So that the alert arrives.
-            let _ = stream.shutdown().await;
-            Err(error)
-        }
-    }
-}
-
-/// What a client's certificate is refused for is worth a line: somebody was sent away.
-fn not_shaken(server: &Server, address: IpAddr, error: &io::Error) {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) = tls {
-        server.observer.failure("certificate");
-        server.refusals.warn(address, error);
-    } else {
-        tracing::debug!(%address, %error, "no TLS handshake");
-    }
 }
 
 async fn encrypted(

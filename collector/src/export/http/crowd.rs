@@ -1,13 +1,16 @@
 //! Everybody who is connected: how many, from where, and who has to leave for somebody new.
 //!
 //! A flood of connections must neither use up memory nor keep out those who mean well, and nobody can tell them apart
-//! before they have asked something. So newcomers always get in, and somebody else leaves:
+//! before they have asked something. So while there are places everybody may stay until a deadline; once there are none,
+//! newcomers still get in, and somebody else leaves:
 //!
-//! - Who has not yet asked anything that he may ask is *unproven*. Of these each origin may have a number; beyond it,
-//!   the origin's oldest unproven connection leaves.
-//! - When all places are taken, the origin with the most unproven connections loses its oldest one; if there is none, the
-//!   longest idle connection leaves; if none is idle, the newcomer waits in the kernel's queue.
+//! - Who has not yet asked anything that he may ask is *unproven*. The origin with the most unproven connections loses
+//!   the oldest of them: one origin cannot use up the places of others, and who needs longest has had the most time.
+//! - If there are none, the longest idle connection leaves; if none is idle, the newcomer waits.
 //! - Beyond a number of bytes kept for clients, the one that has not taken any for the longest time leaves.
+//!
+//! There is no smaller bound for each origin: whoever is thrown out early comes back early, and each coming back costs
+//! more than a silent connection does.
 //!
 //! An origin is an IPv4 address, a /64 of IPv6 (what one host can easily own), or a local user.
 
@@ -51,8 +54,6 @@ impl From<IpAddr> for Origin {
 pub struct Places {
     /// Connections at once.
     pub connections: usize,
-    /// Unproven ones of one origin.
-    pub unproven: usize,
     /// Bytes of answers that wait for their clients.
     pub kept: usize,
 }
@@ -122,12 +123,6 @@ impl Crowd {
     /// A place for a connection from `origin`.
     pub(super) fn enter(self: &Arc<Self>, origin: Origin, track: Arc<Track>) -> Place {
         let mut members = self.members();
-        let unproven = members.unproven().filter(|(_, member)| member.origin == origin);
-        let (count, oldest) =
-            unproven.fold((0, u64::MAX), |(count, oldest), (number, _)| (count + 1, oldest.min(number)));
-        if count >= self.places.unproven {
-            members.send_away(oldest, "its origin has too many connections that have not asked anything yet");
-        }
         let number = members.next;
         members.next += 1;
         members.present.insert(number, Member { origin, track, task: None });

@@ -41,6 +41,10 @@ impl<S> Metered<S> {
         Self { socket, track, lingering: None }
     }
 
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(1..)) => self.track.sent(Instant::now()),

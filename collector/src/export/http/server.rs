@@ -56,7 +56,7 @@ pub const LIMITS: Limits = Limits {
         stall: Duration::from_secs(30),
         delivery: Duration::from_mins(2),
     },
-    places: Places { connections: 512, unproven: 128, kept: 64 * 1024 * 1024 },
+    places: Places { connections: 1024, kept: 64 * 1024 * 1024 },
     grace: Duration::from_millis(500),
 };
 
@@ -108,6 +108,8 @@ pub struct Server {
     pub(super) refusals: Refusals,
     pub(super) landing: Bytes,
     pub(super) requests: Semaphore,
+    /// Turns at the part of TLS handshakes that costs.
+    pub(super) handshakes: Semaphore,
     pub(super) crowd: Arc<Crowd>,
     live: ArcSwap<Live>,
     epoch: watch::Sender<Epoch>,
@@ -120,6 +122,7 @@ impl Server {
         Arc::new(Self {
             landing: answer::landing(options.telemetry_path.as_str()),
             requests: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
+            handshakes: Semaphore::new(1),
             crowd: Crowd::new(options.limits.places),
             live: ArcSwap::from_pointee(live),
             epoch: watch::Sender::default(),
