@@ -11,6 +11,9 @@ use std::{
 
 use zeroize::Zeroizing;
 
+/// Real paths are shorter.
+const MOST_SHOWN: usize = 300;
+
 /// Who may be able to read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readers {
@@ -32,7 +35,7 @@ pub(super) struct Contents {
 /// # Errors
 /// One sentence.
 pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Result<Contents, String> {
-    let shown = path.display();
+    let shown = shown(path);
     let unreadable = |error: io::Error| format!("{what} {shown} cannot be read ({error})");
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -54,6 +57,13 @@ pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Re
         return Err(format!("{what} {shown} has more than {most} bytes"));
     }
     Ok(Contents { bytes, mode })
+}
+
+/// `path` for messages, which are one line each: of bounded length, without anything that a terminal obeys.
+pub(super) fn shown(path: &Path) -> String {
+    let shown = path.to_string_lossy();
+    let ends = if shown.chars().nth(MOST_SHOWN).is_some() { "…" } else { "" };
+    shown.chars().take(MOST_SHOWN).flat_map(char::escape_debug).collect::<String>() + ends
 }
 
 /// The contents of a key or token that nobody else can read; `what` it is in messages.
@@ -114,6 +124,15 @@ mod tests {
         let said = sentence("the client CA", &file, 100, Readers::Anybody);
         assert!(said.contains("can be changed by everybody (mode 0646); run chmod o-w"), "{said}");
         Ok(())
+    }
+
+    #[test]
+    fn messages_stay_one_short_line_whatever_the_path() {
+        for path in ["/none/a\nb".to_owned(), "/none/\u{1b}[2J".to_owned(), format!("/none/{}", "x".repeat(10_000))] {
+            let said = sentence("the file", Path::new(&path), 1, Readers::Anybody);
+            assert!(said.contains("cannot be read") && said.len() < 500, "{said}");
+            assert!(!said.contains(char::is_control), "{said}");
+        }
     }
 
     #[test]

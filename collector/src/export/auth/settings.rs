@@ -18,7 +18,7 @@ use aws_lc_rs::digest;
 
 use super::{
     super::{
-        bounded_file::{self, Readers},
+        bounded_file::{self, Readers, shown},
         document::{Entry, MOST_BYTES, Node, Problems, Section, bounded, nearest, parse_toml, texts_of},
         web_config::{BasicUsers, ClientAuth, WebConfig},
     },
@@ -191,7 +191,7 @@ pub fn read_jwt_settings(path: &Path) -> Result<JwtSettings, SettingsError> {
     match jwt {
         Some(jwt) if reading.problems.is_empty() => Ok(jwt),
         None if reading.problems.is_empty() => {
-            Err(SettingsError(vec![format!("{} has no section [jwt]", path.display())]))
+            Err(SettingsError(vec![format!("{} has no section [jwt]", shown(path))]))
         }
         _ => Err(SettingsError(reading.problems.into_sentences())),
     }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Mistake, Node, Value};
+use super::{super::bounded_file::shown, Entry, Mistake, Node, Value};
 
 /// Everything that is wrong with one file, sentence by sentence.
 pub(in super::super) struct Problems {
@@ -30,7 +30,8 @@ impl Problems {
 
     /// `file:line`, or the file if the line is unknown.
     pub(in super::super) fn place(&self, line: u64) -> String {
-        if line == 0 { self.file.display().to_string() } else { format!("{}:{line}", self.file.display()) }
+        let file = shown(&self.file);
+        if line == 0 { file } else { format!("{file}:{line}") }
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
-    super::{bounded_file::Readers, document::Section, secret::Secret},
+    super::{
+        bounded_file::{Readers, shown},
+        document::Section,
+        secret::Secret,
+    },
     ClientAuth, TlsSettings, TlsVersion,
     load::Reading,
     names::{CLIENT_AUTH, CURVES, Meaning, SUITES, Suite, VERSIONS, look_up},
@@ -115,7 +119,7 @@ fn read_certificates(
 
 /// At least one certificate, or a problem.
 fn certificates(what: &str, pem: &Pem, reading: &mut Reading) -> Option<Vec<CertificateDer<'static>>> {
-    let place = pem.file.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
+    let place = pem.file.as_ref().map_or_else(String::new, |path| format!(" {}", shown(path)));
     match CertificateDer::pem_slice_iter(&pem.bytes).collect::<Result<Vec<_>, _>>() {
         Ok(found) if found.is_empty() => {
             let sentence = format!("{what}{place} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
@@ -137,7 +141,7 @@ fn read_key(section: &mut Section<'_>, reading: &mut Reading) -> Sought<Secret> 
         Absent => return Absent,
         Refused => return Refused,
     };
-    let place = pem.file.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
+    let place = pem.file.as_ref().map_or_else(String::new, |path| format!(" {}", shown(path)));
     let keys = PrivateKeyDer::pem_slice_iter(&pem.bytes).take(2).flatten().count();
     if keys != 1 {
         let found = if keys == 0 { "no" } else { "more than one" };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{
         super::{
-            bounded_file::{Readers, is_open_to_others, read as read_file},
+            bounded_file::{Readers, is_open_to_others, read as read_file, shown},
             document::{MOST_BYTES, Section, Value, bounded, nearest},
         },
         jwt::{LONGEST_NAME, Rules},
@@ -120,7 +120,7 @@ fn read_keys(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
             } else {
                 from_pem(algorithm, kid, &contents.bytes)
             };
-            key.map_err(|flaw| format!("the key {} {flaw}", path.display()))
+            key.map_err(|flaw| format!("the key {} {flaw}", shown(&path)))
         });
         match key {
             Ok(key) => keys.push(key),
@@ -165,7 +165,7 @@ fn read_sets(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
         };
         match from_jwks(&contents.bytes) {
             Ok(found) if found.iter().any(|key| key.algorithm().is_symmetric()) && is_open_to_others(contents.mode) => {
-                let (shown, mode) = (path.display(), contents.mode);
+                let (shown, mode) = (shown(&path), contents.mode);
                 let sentence = format!(
                     "the key set {shown} holds a shared secret and is open to others (mode {mode:04o}); run chmod 0600 {shown}"
                 );
@@ -174,7 +174,7 @@ fn read_sets(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
             Ok(found) => keys.extend(found),
             Err(flaws) => {
                 for flaw in flaws {
-                    reading.problems.at(line, format!("the key set {} {flaw}", path.display()));
+                    reading.problems.at(line, format!("the key set {} {flaw}", shown(&path)));
                 }
             }
         }
