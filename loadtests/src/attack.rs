@@ -87,6 +87,8 @@ fn attack(runtime: &tokio::runtime::Runtime, flags: &Flags, interrupt: &Interrup
     let calm = scrapes.take();
     let (before, late_before) = (running.resident_kib()?, running.ticks_late(runtime)?);
 
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load of the machine before: {}", load.trim());
     println!("everything at once for {} s:", flags.seconds);
     let attack = Attack::start(runtime, &running.server);
     let begun = Instant::now();
@@ -114,6 +116,9 @@ fn attack(runtime: &tokio::runtime::Runtime, flags: &Flags, interrupt: &Interrup
     println!("{table}");
     for failure in under_attack.failures() {
         println!("  failed: {failure}");
+    }
+    for slow in under_attack.slow() {
+        println!("  slow: {slow}");
     }
     println!("  resident memory: {before} KiB before, {peak} KiB at most, {after} KiB after\n");
     let grown = f64::from(u32::try_from(after.saturating_sub(before))?) / 1024.0;

@@ -18,7 +18,7 @@
 //! | [`gate`], [`bucket`] | the seam to authentication; how often one may ask |
 //! | [`server`] | what all connections share; limits; swapping settings |
 //! | [`listen`] | sockets: TCP, Unix, inherited; accepting |
-//! | [`connection`], [`handshake`] | one connection from accept to close: TLS, protocol, deadlines |
+//! | [`connection`], [`handshake`], [`turns`] | one connection from accept to close: TLS, protocol, deadlines |
 //! | [`guest`], [`refusals`] | who is at the other end; who was sent away, for the log |
 //! | [`crowd`] | how many there are, and who has to leave |
 //! | [`track`], [`metered`], [`delivery`] | how a connection is doing: deadlines, bytes on the wire, answers on their way |
@@ -38,6 +38,7 @@ mod refusals;
 mod routes;
 mod server;
 mod track;
+mod turns;
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -6,14 +6,14 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::{
-        fd::AsRawFd as _,
+        fd::OwnedFd,
         unix::{
             fs::{FileTypeExt as _, PermissionsExt as _, symlink},
             net::{UnixListener, UnixStream},
         },
     },
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -21,7 +21,6 @@ use collector::{
     export::http::{Address, TelemetryPath},
     pipeline::web::{Settings, open},
 };
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::{Outcome, rig::start};
 
@@ -174,18 +173,16 @@ fn sockets_of_systemd_are_served() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("http.sock");
     let (tcp, unix) = (TcpListener::bind("127.0.0.1:0")?, UnixListener::bind(&path)?);
-    for descriptor in [&tcp as &dyn std::os::fd::AsFd, &unix] {
-        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    }
-    // As systemd does it: descriptors from 3 on, and the number of the process that they are for.
-    let script =
-        format!("exec 3<&{} 4<&{}; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"", tcp.as_raw_fd(), unix.as_raw_fd());
+    // As systemd does it: descriptors from 3 on, and the number of the process that they are for. They come in as
+    // standard input and output, which is the one way to hand over descriptors without unsafe code.
+    let script = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"";
     let mut child = Command::new("/bin/sh")
-        .args(["-c", &script])
+        .args(["-c", script])
         .arg(std::env::current_exe()?)
         .args(["--exact", "sockets::child_that_inherits_sockets"])
         .env(CHILD, "1")
-        .stdout(Stdio::null())
+        .stdin(OwnedFd::from(tcp.try_clone()?))
+        .stdout(OwnedFd::from(unix.try_clone()?))
         .spawn()?;
     let answers = over_tcp(tcp.local_addr()?).and_then(|tcp| Ok((tcp, over_unix(&path)?)));
     child.kill()?;

@@ -17,6 +17,8 @@ use super::{
 };
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// What takes longer is listed.
+const SLOW: Duration = Duration::from_millis(50);
 
 /// What came of scrapes.
 #[derive(Debug, Default)]
@@ -27,6 +29,7 @@ pub(crate) struct Scrapes(Mutex<Outcome>);
 pub(crate) struct Outcome {
     times: Vec<Duration>,
     failures: Vec<String>,
+    slow: Vec<String>,
 }
 
 impl Scrapes {
@@ -38,7 +41,12 @@ impl Scrapes {
     fn add(&self, who: &str, took: Duration, outcome: Result<()>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Ok(()) => all.times.push(took),
+            Ok(()) => {
+                all.times.push(took);
+                if took > SLOW {
+                    all.slow.push(format!("{who}: {} ms", took.as_millis()));
+                }
+            }
             Err(error) => all.failures.push(format!("{who} after {} ms: {error:#}", took.as_millis())),
         }
     }
@@ -47,6 +55,11 @@ impl Scrapes {
 impl Outcome {
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    /// Who was slow.
+    pub(crate) fn slow(&self) -> &[String] {
+        &self.slow
     }
 
     /// In milliseconds; by the nearest rank, so that it is a time that was really seen.
@@ -112,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_percentile_is_a_time_that_was_seen() {
-        let outcome = Outcome { times: (1..=200).map(Duration::from_millis).collect(), failures: Vec::new() };
+        let outcome = Outcome { times: (1..=200).map(Duration::from_millis).collect(), ..Outcome::default() };
         assert_eq!([50.0, 99.0, 100.0].map(|percent| outcome.percentile(percent)), [100.0, 198.0, 200.0]);
         assert!(Outcome::default().percentile(99.0).is_nan());
     }

@@ -4,10 +4,10 @@
 use std::{future::poll_fn, io, net::IpAddr, pin::pin, sync::Arc, task::Poll};
 
 use rustls::server::Acceptor;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Semaphore};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{metered::Metered, server::Server};
+use super::{metered::Metered, server::Server, turns::Turns};
 use crate::export::tls::Tls;
 
 /// TLS begins with a handshake record (RFC 8446 section 5.1); a request in plain text with a method.
@@ -24,7 +24,7 @@ const PLAIN_ON_TLS: &[u8] =
 pub(super) async fn shake_hands(
     mut stream: Metered<TcpStream>,
     tls: &Tls,
-    turns: &Semaphore,
+    turns: &Arc<Turns>,
 ) -> io::Result<TlsStream<Metered<TcpStream>>> {
     let mut first = [0];
     stream.socket().peek(&mut first).await?;
@@ -39,7 +39,7 @@ pub(super) async fn shake_hands(
         Err(error) => return Err(ended(hello.take_io(), error).await),
     };
     let mut accept = pin!(start.into_stream(Arc::clone(&tls.config)).into_fallible());
-    let turn = turns.acquire().await;
+    let turn = turns.take().await;
     let computed = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
     drop(turn);
     let accepted = match computed {

@@ -22,6 +22,7 @@ use super::{
     refusals::Refusals,
     routes::TelemetryPath,
     track::Patience,
+    turns::Turns,
 };
 use crate::export::{Exporter, auth::Observer, tls::Tls};
 
@@ -109,7 +110,7 @@ pub struct Server {
     pub(super) landing: Bytes,
     pub(super) requests: Semaphore,
     /// Turns at the part of TLS handshakes that costs.
-    pub(super) handshakes: Semaphore,
+    pub(super) handshakes: Arc<Turns>,
     pub(super) crowd: Arc<Crowd>,
     live: ArcSwap<Live>,
     epoch: watch::Sender<Epoch>,
@@ -122,7 +123,7 @@ impl Server {
         Arc::new(Self {
             landing: answer::landing(options.telemetry_path.as_str()),
             requests: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
-            handshakes: Semaphore::new(1),
+            handshakes: Arc::default(),
             crowd: Crowd::new(options.limits.places),
             live: ArcSwap::from_pointee(live),
             epoch: watch::Sender::default(),
