@@ -45,7 +45,7 @@ pub struct KeygenFlags {
     #[arg(long, value_name = "FILE")]
     pub public: Option<PathBuf>,
 
-    /// EdDSA, ES256, ES384, PS256 or RS256; with HS256, HS384 or HS512 there is one secret, and every host could sign
+    /// Or ES256, ES384, PS256, RS256; with HS256, HS384, HS512 there is one secret, and every host could sign
     #[arg(long, value_name = "NAME", default_value = "EdDSA", value_parser = algorithm)]
     pub algorithm: Algorithm,
 
@@ -89,7 +89,7 @@ pub struct MintFlags {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "metrics:read")]
     pub permissions: Vec<String>,
 
-    /// How long it lives, from 1m to 90days; hosts refuse what lives longer than their jwt.max_lifetime
+    /// How long it lives, from 1m to 90days; hosts refuse what lives longer than they allow
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub lifetime: String,
 

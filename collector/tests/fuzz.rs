@@ -78,10 +78,10 @@ fn feed(names: &[&str], longest: usize, mut parser: impl FnMut(&[Vec<u8>]) -> bo
         }
         slowest = slowest.max(cpu_time()?.saturating_sub(start));
     }
-    let rate = executions as f64 / begun.elapsed().as_secs_f64();
+    let rate = u128::from(executions) * 1000 / begun.elapsed().as_millis().max(1);
     writeln!(
         std::io::stderr(),
-        "{names:?}: {executions} inputs, {rate:.0} a second, {accepted} accepted, slowest {slowest:?}"
+        "{names:?}: {executions} inputs, {rate} a second, {accepted} accepted, slowest {slowest:?}"
     )?;
     assert!(slowest < SLOWEST, "{slowest:?}");
     assert!(accepted > 0, "no input went all the way through");

@@ -10,8 +10,10 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 12] =
-    ["units", "config", "snapshot", "source", "users", "rates", "view", "policy", "enforce", "export", "token", "pipeline"];
+const ORDER: [&str; 12] = [
+    "units", "config", "snapshot", "source", "users", "rates", "view", "policy", "enforce", "export", "token",
+    "pipeline",
+];
 
 /// The BPF library's crates, and the only place that may name them.
 const BPF_LIBRARY: [&str; 3] = ["aya", "aya_log", "aya_obj"];
