@@ -1,7 +1,10 @@
 //! What can be said on the command line.
 
 use clap::{Args, Parser, Subcommand};
-use collector::config::{ObserveFlags, RunFlags};
+use collector::{
+    config::{ObserveFlags, RunFlags},
+    token::TokenCommand,
+};
 
 use crate::failure;
 
@@ -37,6 +40,12 @@ pub(crate) enum Command {
         observe: ObserveFlags,
         #[command(flatten)]
         options: TopOptions,
+    },
+    /// Make keys and tokens with which Prometheus may read this host's figures
+    #[command(after_help = failure::EXIT_CODES)]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Tell what this host has and what it lacks, and what watching it costs
     #[command(after_help = failure::EXIT_CODES)]

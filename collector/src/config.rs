@@ -116,6 +116,8 @@ pub struct Web {
     pub max_requests: u32,
     /// Prometheus' web configuration file: TLS and authentication.
     pub config_file: Option<PathBuf>,
+    /// What that file lacks: tokens and permissions.
+    pub auth_file: Option<PathBuf>,
     /// Whether health endpoints answer without authentication.
     pub open_health: bool,
     /// Whether the sockets come from systemd.

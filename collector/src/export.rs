@@ -14,9 +14,15 @@
 //! | `compress` | gzip and zstd |
 //! | `press` | the thread for long pages |
 //! | [`page`] | one reading → its pages, each made once and shared; whether we are ready |
+//! | `document` | configuration text → a tree that knows its lines |
+//! | `bounded_file` | reads files of bounded size, and secrets only if nobody else can |
+//! | [`secret`] | bytes that must not be seen |
+//! | [`web_config`] | the web configuration file → plain data |
+//! | [`auth`] | credentials of a request → who may do what |
+//! | [`tls`] | settings of the web configuration file → what a handshake needs |
 //! | [`http`] | routes, connections, limits, shutdown |
 //!
-//! Reads the view and the process's own counters; never the kernel, never a file.
+//! Reads the view and the process's own counters; never the kernel. Only `bounded_file` reads files.
 
 pub mod catalog;
 
@@ -42,9 +48,22 @@ mod press;
 
 pub mod page;
 
+mod document;
+
+mod bounded_file;
+
+pub mod secret;
+
+pub mod web_config;
+
+pub mod auth;
+
+pub mod tls;
+
 pub mod http;
 
+pub use bounded_file::read_private;
 pub use filter::{Filter, UnknownName};
 pub use negotiate::{Encoding, Format};
-pub use own::OwnMetrics;
+pub use own::{OwnMetrics, Part};
 pub use page::{Exporter, Gather, Page, Want};

@@ -4,8 +4,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
-    pipeline::RunError,
+    pipeline::{RunError, web::OpenError},
     source::ebpf::{Lacking, LoadError},
+    token::TokenError,
 };
 
 /// A flag or value that cannot be used.
@@ -95,11 +96,20 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Load(error) => error.into(),
-            RunError::Config(error) => error.into(),
-            RunError::Unserved { .. } => Self::new(USAGE, error.to_string()),
-            RunError::Listen { .. } => Self::new(LISTEN, error.to_string()),
+            RunError::Web(OpenError::Files(problems)) => Self { code: USAGE, sentences: problems.0 },
+            RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::Usage(_) => USAGE,
+            TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -27,4 +27,6 @@ pub mod view;
 
 pub mod export;
 
+pub mod token;
+
 pub mod pipeline;

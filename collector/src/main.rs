@@ -6,12 +6,16 @@ mod doctor;
 mod failure;
 mod top;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 use clap::Parser as _;
 use collector::{
     config::{Loaded, Observe},
-    pipeline,
+    pipeline, token,
 };
 
 use self::{
@@ -38,6 +42,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Run { flags } => pipeline::run(&Loaded::new(&flags)?)?,
         Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
+        Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
         Command::Doctor { options, flags } => return doctor::run(&options, &flags),
     }
     Ok(ExitCode::SUCCESS)

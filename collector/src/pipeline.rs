@@ -1,17 +1,13 @@
 //! Puts the stages together and alone knows their cadence: sockets, source, sampler, exporter, reloads,
 //! and an orderly end.
 
-mod listen;
 mod reload;
 mod sampler;
+pub mod web;
 
-use std::{io, net::TcpListener, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc, time::SystemTime};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::reload::Reloader;
 pub use self::{
@@ -19,8 +15,8 @@ pub use self::{
     sampler::Sampler,
 };
 use crate::{
-    config::{ConfigError, Loaded, Observe, Probes},
-    export::{Exporter, OwnMetrics, http},
+    config::{Loaded, Observe, Probes},
+    export::{Exporter, OwnMetrics, Part, auth::Observer},
     source::{
         ProbeGroup, ProbeState, Source,
         ebpf::{EbpfSource, LoadError, Options, TableSize, table_size},
@@ -31,23 +27,9 @@ use crate::{
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The address is taken, or not one of this machine's.
-    #[error("cannot listen on {address}: {source}; free the port, or choose another one with --web.listen-address")]
-    Listen {
-        /// As configured.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something is asked for that this build does not have.
-    #[error("this uidmeter does not serve {what}; remove that setting")]
-    Unserved {
-        /// What.
-        what: &'static str,
-    },
-    /// An address must not be listened on.
+    /// TLS, authentication or sockets.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Web(#[from] web::OpenError),
     /// The kernel programs cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -105,23 +87,30 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("the runtime"))?;
     // From here on a hangup waits for its turn instead of ending the process.
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
-    // Sockets come first: a port that is taken is found out before anything is loaded.
-    let listeners = listen::bind(&config.web)?;
+    let own = Arc::new(OwnMetrics::new()?);
+    // Files and sockets come first: a port that is taken is found out before anything is loaded.
+    let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
     let source = load_source(&config.observe, config.probes)?;
     for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }
-    let own = Arc::new(OwnMetrics::new()?);
-    own.config_reload(true, SystemTime::now());
+    own.config_reload(Part::Settings, true, SystemTime::now());
     let users = Users::from_system().map_err(system("the thread that looks up names"))?;
     let settings = Arc::new(Settings::new(config.clone()));
     let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), Arc::clone(&settings))
         .map_err(system("the sampler's thread"))?;
-    let reloader = Arc::new(Reloader::new(loaded.clone(), settings, sampler.gatherer(), Arc::clone(&own)));
-    let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
+    let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), Arc::clone(&own)));
+    let scheme = if web.is_encrypted() { "https" } else { "http" };
+    for address in web.addresses() {
+        tracing::info!("serving {scheme}://{address}{}", config.web.telemetry_path);
+    }
+    let reports = Arc::clone(&own);
+    let report = Arc::new(move |successful| reports.config_reload(Part::Web, successful, SystemTime::now()));
     let served = runtime.block_on(async {
-        tokio::spawn(reload::on_each(hangup, reloader));
-        serve(listeners, exporter).await
+        let serving = web.into_server(exporter, report, own.expiry());
+        let reloader = Reloader::new(loaded.clone(), settings, sampler.gatherer(), own).with_web(serving.reloader());
+        tokio::spawn(reload::on_each(hangup, Arc::new(reloader)));
+        serve(serving).await
     });
     // Dropped with its thread, the source detaches every program.
     sampler.stop();
@@ -130,28 +119,18 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     served.map_err(system("serving"))
 }
 
-async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> io::Result<()> {
+/// Until SIGTERM or SIGINT.
+async fn serve(serving: web::Serving) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (ending, end) = watch::channel(());
-    let mut servers = JoinSet::new();
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        tracing::info!("serving http://{address}/metrics");
-        let mut end = end.clone();
-        servers.spawn(http::serve(listener, Arc::clone(&exporter), async move {
-            // An error means that the sender is gone, which is the end, too.
-            let _ = end.changed().await;
-        }));
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping");
-    drop(ending);
-    servers.join_all().await;
+    serving
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+        })
+        .await;
     Ok(())
 }

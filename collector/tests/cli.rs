@@ -23,6 +23,9 @@ fn help_pages_are_as_they_were_read() -> Outcome {
         (&["check-config"], "help-check-config.txt"),
         (&["top"], "help-top.txt"),
         (&["doctor"], "help-doctor.txt"),
+        (&["token", "keygen"], "help-token-keygen.txt"),
+        (&["token", "mint"], "help-token-mint.txt"),
+        (&["token", "inspect"], "help-token-inspect.txt"),
     ] {
         let (found, file) = (help(arguments)?, golden.join(file));
         if std::env::var_os("UIDMETER_BLESS").is_some() {

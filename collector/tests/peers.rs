@@ -6,6 +6,8 @@
 
 #[path = "support/fixed.rs"]
 mod fixed;
+#[path = "support/samples.rs"]
+mod samples;
 #[path = "support/daemon.rs"]
 mod support;
 
@@ -252,4 +254,34 @@ fn promtool_2_accepts_the_page() -> Outcome {
 #[test]
 fn promtool_3_accepts_the_page() -> Outcome {
     passes_the_linter_of(3)
+}
+
+/// Those that name keys which this version does not know yet are left out.
+fn accepts_the_samples_but(version: u32, unknown: &[&str]) -> Outcome {
+    let folder = samples::samples()?;
+    let mut checked = 0;
+    for entry in fs::read_dir(folder.path())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|extension| extension != "yml") || unknown.contains(&&*name) {
+            continue;
+        }
+        let mut promtool = Command::new(from_environment(&format!("UIDMETER_PROMTOOL_{version}"))?);
+        let output = promtool.args(["check", "web-config"]).arg(&path).output()?;
+        if !output.status.success() {
+            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        checked += 1;
+    }
+    if checked < 3 { Err(format!("only {checked} samples").into()) } else { Ok(()) }
+}
+
+#[test]
+fn promtool_2_accepts_the_web_configuration() -> Outcome {
+    accepts_the_samples_but(2, &["mtls.yml"])
+}
+
+#[test]
+fn promtool_3_accepts_the_web_configuration() -> Outcome {
+    accepts_the_samples_but(3, &[])
 }

@@ -5,6 +5,7 @@
 //! could be measured.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling a person what was found is this program's job")]
 
+mod attack;
 mod child;
 mod daemon;
 mod interrupt;
@@ -42,6 +43,11 @@ enum Question {
     /// Serves users who do not exist, for the other tests
     #[command(hide = true)]
     Simulate(simulate::Flags),
+    /// Whether scrapes come through while the web server is under attack; what TLS and tokens cost
+    Attack(attack::Flags),
+    /// The server that `attack` attacks
+    #[command(hide = true)]
+    Attacked(attack::server::Flags),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Question::Overhead(flags) => overhead::run(&flags),
         Question::Scrape(flags) => scrape::run(&flags),
         Question::Simulate(flags) => simulate::run(&flags).map(|()| true),
+        Question::Attack(flags) => attack::run(&flags),
+        Question::Attacked(flags) => attack::server::run(&flags),
     };
     match met {
         Ok(true) => ExitCode::SUCCESS,

@@ -81,10 +81,10 @@ impl ListenAddress {
     }
 }
 
-/// Whether `web` may serve on `address`: one that others can reach needs a web configuration file, and that must then
-/// ask for authentication, which the exporter checks.
+/// Whether `web` may serve on `address`: one that others can reach needs a file that configures authentication. Whether it does is
+/// for the exporter to check, which reads it.
 pub fn may_listen(address: &SocketAddr, web: &Web) -> bool {
-    web.config_file.is_some() || address.ip().to_canonical().is_loopback()
+    web.config_file.is_some() || web.auth_file.is_some() || address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]

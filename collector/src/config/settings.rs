@@ -245,6 +245,14 @@ pub static SETTINGS: &[Setting] = &[
     )),
     restart(at_once(
         "web",
+        "auth_file",
+        "web.auth-file",
+        Kind::OptionalFile { at: |config| &mut config.web.auth_file },
+        "",
+        "File with what Prometheus' web configuration lacks: tokens (JWT) and permissions; empty means neither",
+    )),
+    restart(at_once(
+        "web",
         "open_health",
         "web.open-health",
         Kind::Switch { at: |config| &mut config.web.open_health },

@@ -2,7 +2,10 @@
 //!
 //! Counting never fails and never waits: each method is one or two atomic additions.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use hyper::StatusCode;
 use prometheus::{
@@ -10,9 +13,13 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use super::catalog::{
-    BUILD_INFO, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION,
+use super::{
+    auth::{Observer, REASONS},
+    catalog::{
+    AUTH_FAILURES, BUILD_INFO, CERTIFICATE_EXPIRY, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION,
     TICKS_LATE,
+},
+    tls::Expiry,
 };
 
 /// This build's version.
@@ -33,8 +40,23 @@ pub struct OwnMetrics {
     ticks_late: IntCounter,
     scrape_duration: Histogram,
     http_requests: IntCounterVec,
+    auth_failures: IntCounterVec,
+    expiry: Expiry,
+    /// Without a child as long as there is no certificate.
+    certificate_expiry: IntGaugeVec,
     config_reload: IntGauge,
     config_reload_time: Gauge,
+    /// Whether each part of the configuration could be used when it was last read.
+    usable: [AtomicBool; 2],
+}
+
+/// A part of the configuration that is read by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// uidmeter's own file and flags.
+    Settings = 0,
+    /// TLS and authentication.
+    Web = 1,
 }
 
 impl OwnMetrics {
@@ -52,11 +74,18 @@ impl OwnMetrics {
             ticks_late: register(&registry, IntCounter::with_opts(opts(&TICKS_LATE))?)?,
             scrape_duration: register(&registry, histogram(&SCRAPE_DURATION, &SCRAPE_BOUNDS)?)?,
             http_requests: register(&registry, IntCounterVec::new(opts(&HTTP_REQUESTS), labels(&HTTP_REQUESTS))?)?,
+            auth_failures: register(&registry, IntCounterVec::new(opts(&AUTH_FAILURES), labels(&AUTH_FAILURES))?)?,
+            expiry: Expiry::default(),
+            certificate_expiry: register(&registry, IntGaugeVec::new(opts(&CERTIFICATE_EXPIRY), &[])?)?,
+            usable: [AtomicBool::new(true), AtomicBool::new(true)],
             config_reload: register(&registry, IntGauge::with_opts(opts(&CONFIG_RELOAD))?)?,
             config_reload_time: register(&registry, Gauge::with_opts(opts(&CONFIG_RELOAD_TIME))?)?,
             registry,
         };
-        // So that the family is there from the first scrape on, and its rate too.
+        // So that the families are there from the first scrape on, and their rates too.
+        for reason in REASONS {
+            own.auth_failures.get_metric_with_label_values(&[reason])?;
+        }
         own.http_requests.get_metric_with_label_values(&[StatusCode::OK.as_str(), "/metrics"])?;
         Ok(own)
     }
@@ -79,9 +108,15 @@ impl OwnMetrics {
         self.http_requests.with_label_values(&[code.as_str(), handler]).inc();
     }
 
-    /// Notes that the configuration was read at `now`, and whether it could be used.
-    pub fn config_reload(&self, successful: bool, now: SystemTime) {
-        self.config_reload.set(successful.into());
+    /// Where the end of the certificate that is served is to be noted.
+    pub fn expiry(&self) -> Expiry {
+        self.expiry.clone()
+    }
+
+    /// Notes that a part of the configuration was read at `now`, and whether it could be used.
+    pub fn config_reload(&self, part: Part, successful: bool, now: SystemTime) {
+        self.usable[part as usize].store(successful, Ordering::Relaxed);
+        self.config_reload.set(self.usable.iter().all(|part| part.load(Ordering::Relaxed)).into());
         if successful {
             let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             self.config_reload_time.set(since_epoch.as_secs_f64());
@@ -90,7 +125,17 @@ impl OwnMetrics {
 
     /// The counters of this moment.
     pub fn gather(&self) -> Vec<MetricFamily> {
+        match self.expiry.timestamp() {
+            Some(expiry) => self.certificate_expiry.with_label_values::<&str>(&[]).set(expiry),
+            None => self.certificate_expiry.reset(),
+        }
         self.registry.gather()
+    }
+}
+
+impl Observer for OwnMetrics {
+    fn failure(&self, reason: &'static str) {
+        self.auth_failures.with_label_values(&[reason]).inc();
     }
 }
 

@@ -6,13 +6,13 @@ use std::{sync::Arc, time::SystemTime};
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
-use super::sampler::Gatherer;
+use super::{sampler::Gatherer, web};
 use crate::{
     config::{
         Config, Loaded,
         settings::{Reload, SETTINGS, Setting},
     },
-    export::OwnMetrics,
+    export::{OwnMetrics, Part},
 };
 
 /// The settings in force. Reading them never waits.
@@ -58,11 +58,26 @@ pub(super) struct Reloader {
     settings: Arc<Settings>,
     sampler: Gatherer,
     own: Arc<OwnMetrics>,
+    web: Option<Arc<web::Reloader>>,
 }
 
 impl Reloader {
     pub(super) fn new(at_start: Loaded, settings: Arc<Settings>, sampler: Gatherer, own: Arc<OwnMetrics>) -> Self {
-        Self { at_start, settings, sampler, own }
+        Self { at_start, settings, sampler, own, web: None }
+    }
+
+    /// Reads the web server's files again, too.
+    pub(super) fn with_web(self, web: Arc<web::Reloader>) -> Self {
+        Self { web: Some(web), ..self }
+    }
+
+    /// Reads everything again; what has mistakes stays as it is, and does not keep back the rest.
+    fn reload_all(&self) {
+        self.reload();
+        if let Some(web) = &self.web {
+            // The log has been told.
+            let _ = web.reload();
+        }
     }
 
     /// Reads file and flags, and logs what came of it. Blocks while the file is read.
@@ -74,7 +89,7 @@ impl Reloader {
                     tracing::error!("{problem}");
                 }
                 tracing::error!("the configuration stays as it was: it has mistakes");
-                self.own.config_reload(false, SystemTime::now());
+                self.own.config_reload(Part::Settings, false, SystemTime::now());
                 return;
             }
         };
@@ -91,7 +106,7 @@ impl Reloader {
         }
         self.settings.store(merged);
         self.sampler.settings_changed();
-        self.own.config_reload(true, SystemTime::now());
+        self.own.config_reload(Part::Settings, true, SystemTime::now());
         let file = loaded.file.map(|path| path.display().to_string());
         let file = file.as_deref().unwrap_or("nowhere: there is no file, so flags and defaults are in force");
         tracing::info!("the configuration was read again from {file}");
@@ -103,7 +118,7 @@ pub(super) async fn on_each(mut hangup: Signal, reloader: Arc<Reloader>) {
     while hangup.recv().await.is_some() {
         let reloader = Arc::clone(&reloader);
         // A file may lie on a slow disk, and scrapes go on meanwhile.
-        if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
+        if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload_all()).await {
             tracing::error!(%error, "the configuration could not be read again");
         }
     }

@@ -48,6 +48,24 @@ pub const HTTP_REQUESTS: Family = Family {
     samples: Samples::Process { labels: &["code", "handler"] },
 };
 
+/// Who was not let in.
+pub const AUTH_FAILURES: Family = Family {
+    name: "uidmeter_auth_failures_total",
+    kind: Kind::Counter,
+    unit: Unit::Things,
+    help: "Requests that were not let in, by reason; the log tells from where.",
+    source: "the HTTP server",
+    samples: Samples::Process { labels: &["reason"] },
+};
+/// How long the server's certificate holds.
+pub const CERTIFICATE_EXPIRY: Family = Family {
+    name: "uidmeter_tls_certificate_expiry_timestamp_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    help: "When the certificate that is served expires, in seconds since 1970. Absent without TLS.",
+    source: "the HTTP server",
+    samples: Samples::Process { labels: &[] },
+};
 /// Whether the last reload went well.
 pub const CONFIG_RELOAD: Family = Family {
     name: "uidmeter_config_last_reload_successful",
@@ -156,7 +174,9 @@ pub(super) const GROUP: Group = Group {
             source: "`memlock` of the maps and programs",
             samples: Samples::View { labels: &[], each: |view, emit| emit(&[], Value::Count(view.kernel_memory.0)) },
         },
+        AUTH_FAILURES,
         BUILD_INFO,
+        CERTIFICATE_EXPIRY,
         CONFIG_RELOAD_TIME,
         CONFIG_RELOAD,
         HTTP_REQUESTS,

@@ -1,5 +1,6 @@
 //! What clients see, well-behaved ones and others.
 
+mod pressure;
 mod rig;
 
 use std::{
@@ -17,7 +18,7 @@ use super::{
         own::VERSION,
         text::{CONTENT_TYPE, parse},
     },
-    server::{LIMITS, Limits},
+    LIMITS, Limits, Options, Patience, Places,
 };
 use crate::{
     snapshot::{Counters, Owner, Row, Snapshot},
@@ -152,46 +153,6 @@ async fn requests_are_counted_by_what_they_met_not_by_what_they_said() -> Outcom
 }
 
 #[tokio::test]
-async fn a_client_that_never_ends_its_head_is_dropped_and_delays_nobody() -> Outcome {
-    let limits = Limits { head: Duration::from_millis(300), ..LIMITS };
-    let server = Server::start(limits, Sampler::of(published())).await?;
-    let (silent, slow) = (server.client().await?, server.client().await?);
-    slow.send("GET /metrics HTTP/1.1\r\nHost").await?;
-    assert_eq!(server.get("/metrics").await?.status, 200);
-    assert_eq!(silent.rest().await?, b"");
-    let told = slow.rest().await?;
-    assert!(told.is_empty() || told.starts_with(b"HTTP/1.1 408"), "{told:?}");
-    server.stop().await
-}
-
-#[tokio::test]
-async fn a_head_without_end_is_cut() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
-    let client = server.client().await?;
-    let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
-    // The server may close before all is sent.
-    let _ = client.send(&endless).await;
-    let answer = client.read(|seen| seen.len() >= 12).await?;
-    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
-    server.stop().await
-}
-
-#[tokio::test]
-async fn a_reader_who_does_not_read_delays_nobody() -> Outcome {
-    let sampler = Sampler::of(crowd());
-    let server = Server::start(Limits { grace: Duration::ZERO, ..LIMITS }, Arc::clone(&sampler)).await?;
-    let lazy = server.client().await?;
-    lazy.send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
-    lazy.0.readable().await?;
-    let page = server.get("/metrics").await?;
-    assert_eq!(sampler.asked.load(Ordering::Relaxed), 2);
-    assert_eq!(page.header("content-length"), Some(page.body.len().to_string().as_str()));
-    // What was kept for the lazy one is all there.
-    assert_eq!(Response::parse(&lazy.rest().await?)?.body, page.body);
-    server.stop().await
-}
-
-#[tokio::test]
 async fn two_scrapes_of_one_reading_share_one_page() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
     let server = Server::start(LIMITS, Arc::clone(&sampler)).await?;
@@ -208,19 +169,56 @@ async fn two_scrapes_of_one_reading_share_one_page() -> Outcome {
 }
 
 #[tokio::test]
-async fn beyond_the_cap_a_connection_waits_until_another_ends() -> Outcome {
-    let server = Server::start(Limits { connections: 1, ..LIMITS }, Sampler::of(published())).await?;
-    let first = server.client().await?;
-    assert_eq!(first.healthy().await?.status, 200);
-    let second = server.client().await?;
-    second.send("GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
-    for _ in 0..20 {
-        assert_eq!(first.healthy().await?.status, 200);
+async fn a_scrape_that_cannot_be_answered_in_time_is_told_so_in_time() -> Outcome {
+    let server = Server::start(LIMITS, Sampler::hesitant(published(), 0)).await?;
+    let client = server.client().await?;
+    let asked = std::time::Instant::now();
+    client
+        .send("GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\nConnection: close\r\n\r\n")
+        .await?;
+    let response = Response::parse(&client.rest().await?)?;
+    assert_eq!(response.status, 503);
+    assert!(response.text().starts_with("no reading within 0.8 s"), "{}", response.text());
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    server.stop().await
+}
+
+#[tokio::test]
+async fn the_metrics_are_where_they_are_configured_to_be() -> Outcome {
+    let options = Options { telemetry_path: super::TelemetryPath::new("/uidmeter/figures")?, ..Options::default() };
+    let server = Server::with(options, Sampler::of(published())).await?;
+    assert!(server.get("/").await?.text().contains("href=\"/uidmeter/figures\""));
+    assert_eq!(server.get("/uidmeter/figures").await?.status, 200);
+    assert_eq!(server.get("/metrics").await?.status, 404);
+    server.stop().await
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() -> Outcome {
+    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let client = server.client().await?;
+    let one = |path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let last = "GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    client.send(&[one("/-/healthy"), one("/missing"), one("/-/healthy"), last.into()].concat()).await?;
+    let text = String::from_utf8(client.rest().await?)?;
+    let told: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(told, ["200", "404", "200", "200"]);
+    server.stop().await
+}
+
+#[tokio::test]
+async fn a_request_with_a_body_is_refused_and_its_body_never_taken_for_a_request() -> Outcome {
+    let sampler = Sampler::of(published());
+    let server = Server::start(LIMITS, Arc::clone(&sampler)).await?;
+    for head in ["Content-Length: 50", "Transfer-Encoding: chunked"] {
+        let client = server.client().await?;
+        let smuggled = "GET /metrics HTTP/1.1\r\nHost: smuggled\r\n\r\n".repeat(3);
+        client.send(&format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{smuggled}")).await?;
+        let text = String::from_utf8(client.rest().await?)?;
+        assert!(text.starts_with("HTTP/1.1 413"), "{text}");
+        assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
     }
-    let early = second.0.try_read(&mut [0; 1]).map_err(|error| error.kind());
-    assert_eq!(early, Err(io::ErrorKind::WouldBlock));
-    drop(first);
-    assert_eq!(Response::parse(&second.rest().await?)?.status, 200);
+    assert_eq!(sampler.asked.load(Ordering::Relaxed), 0);
     server.stop().await
 }
 
@@ -228,15 +226,13 @@ async fn beyond_the_cap_a_connection_waits_until_another_ends() -> Outcome {
 async fn at_shutdown_a_request_under_way_is_answered_and_nobody_is_let_in() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
     // Only shutdown ends the idle connection in time.
-    let limits = Limits { head: HANGS * 10, grace: HANGS, ..LIMITS };
+    let limits = Limits { grace: HANGS, ..LIMITS };
     let server = Server::start(limits, Arc::clone(&sampler)).await?;
     let idle = server.client().await?;
     idle.healthy().await?;
     let scrape = server.client().await?;
     scrape.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
-    while sampler.asked.load(Ordering::Relaxed) == 0 {
-        tokio::task::yield_now().await;
-    }
+    sampler.is_asked(1).await;
     let _ = server.stop.send(());
     assert_eq!(idle.rest().await?, b"");
     assert_eq!(
@@ -254,9 +250,7 @@ async fn at_shutdown_a_request_that_never_ends_is_cut() -> Outcome {
     let server = Server::start(Limits { grace: Duration::from_millis(20), ..LIMITS }, Arc::clone(&sampler)).await?;
     let client = server.client().await?;
     client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
-    while sampler.asked.load(Ordering::Relaxed) == 0 {
-        tokio::task::yield_now().await;
-    }
+    sampler.is_asked(1).await;
     server.stop().await?;
     assert_eq!(client.rest().await?, b"");
     Ok(())

@@ -261,8 +261,8 @@ pub(super) fn monotonic_now() -> Nanos {
     Nanos::from(Duration::from(now))
 }
 
-/// Parsed type information is some tens of megabytes, all of which have been freed by now; gives them back to the system.
-fn release_freed_memory() {
+/// Gives freed memory back to the system. After loading that is some tens of megabytes of parsed type information.
+pub fn release_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: has no preconditions (malloc_trim(3)).
     unsafe {

@@ -4,7 +4,7 @@
 use std::{
     error::Error,
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     pin::Pin,
     sync::{
         Arc,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Semaphore, oneshot},
     task::JoinHandle,
     time::timeout,
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     export::{
-        http::server::{Limits, serve_within},
+        http::{self, Limits, Listener, Live, Options, Unguarded, Unheard},
         own::OwnMetrics,
         page::{Exporter, Gather},
     },
@@ -49,6 +49,13 @@ impl Sampler {
 
     pub(super) fn hesitant(view: View, permits: usize) -> Arc<Self> {
         Arc::new(Self { view: Some(Arc::new(view)), asked: AtomicUsize::new(0), permits: Semaphore::new(permits) })
+    }
+
+    /// Returns once that many have asked.
+    pub(super) async fn is_asked(&self, times: usize) {
+        while self.asked.load(Ordering::Relaxed) < times {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) fn ended() -> Arc<Self> {
@@ -79,13 +86,22 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(limits: Limits, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+        Self::with(Options { limits, ..Options::default() }, sampler).await
+    }
+
+    pub(super) async fn with(options: Options, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
+        let listener = Listener::tcp(TcpListener::bind("127.0.0.1:0")?)?;
+        let address = listener.local_addr().ok_or("no address")?;
         let exporter = Arc::new(Exporter::new(Box::new(sampler), Arc::new(OwnMetrics::new()?)));
+        let live = Live { tls: None, gate: Arc::new(Unguarded), rate: None, headers: Vec::new() };
+        let server = http::Server::new(exporter, options, live, Arc::new(Unheard));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve_within(limits, listener, exporter, async {
-            let _ = stopped.await;
-        }));
+        let task = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            server.serve(vec![listener], shutdown).await;
+        });
         Ok(Self { address, stop, task })
     }
 
@@ -147,6 +163,20 @@ impl Client {
 
     pub(super) async fn rest(&self) -> io::Result<Vec<u8>> {
         self.read(|_| false).await
+    }
+
+    /// What arrived before the server closed, be it by a reset.
+    pub(super) async fn gone(&self) -> Vec<u8> {
+        let mut seen = Vec::new();
+        let mut chunk = vec![0; 16 * 1024];
+        while timeout(HANGS, self.0.readable()).await.is_ok_and(|ready| ready.is_ok()) {
+            match self.0.try_read(&mut chunk) {
+                Ok(length @ 1..) => seen.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        seen
     }
 
     /// Asks for `/-/healthy` on a connection that stays open.
