@@ -61,7 +61,6 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
     let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), settings)?;
     let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
     println!("{}", listener.local_addr()?);
     let (end, ended) = oneshot::channel::<()>();
     thread::spawn(move || {
@@ -70,8 +69,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         drop(end);
     });
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        http::serve(listener, exporter, async {
+        http::serve(http::Listener::tcp(listener)?, exporter, async {
             let _ = ended.await;
         })
         .await;

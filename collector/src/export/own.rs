@@ -16,9 +16,9 @@ use prometheus::{
 use super::{
     auth::{Observer, REASONS},
     catalog::{
-    AUTH_FAILURES, BUILD_INFO, CERTIFICATE_EXPIRY, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS, SCRAPE_DURATION, Samples, TICK_DURATION,
-    TICKS_LATE,
-},
+        AUTH_FAILURES, BUILD_INFO, CERTIFICATE_EXPIRY, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS,
+        SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE,
+    },
     tls::Expiry,
 };
 
@@ -168,7 +168,7 @@ mod tests {
             catalog::{Samples, families},
             text::parse::{self, Page},
         },
-        Duration, OwnMetrics, StatusCode, SystemTime, VERSION,
+        Duration, Observer as _, OwnMetrics, Part, REASONS, StatusCode, SystemTime, VERSION,
     };
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -213,8 +213,11 @@ mod tests {
         own.tick(Duration::from_millis(200), true);
         own.scrape(Duration::from_millis(2));
         own.request(StatusCode::NOT_FOUND, "unknown");
-        own.config_reload(true, SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
-        own.config_reload(false, SystemTime::UNIX_EPOCH + Duration::from_secs(9));
+        own.config_reload(Part::Settings, true, SystemTime::UNIX_EPOCH);
+        own.config_reload(Part::Web, false, SystemTime::UNIX_EPOCH + Duration::from_secs(9));
+        own.config_reload(Part::Settings, true, SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
+        own.failure(REASONS[0]);
+        own.expiry().set(Some(1_700_000_000));
         let page = page(&own)?;
         let value = |series: &str| page.value(series);
         assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.000025\"}"), Some("0"));
@@ -226,7 +229,10 @@ mod tests {
         assert_eq!(value("uidmeter_scrape_duration_seconds_bucket{le=\"0.0025\"}"), Some("1"));
         assert_eq!(value("uidmeter_http_requests_total{code=\"404\",handler=\"unknown\"}"), Some("1"));
         assert_eq!(value("uidmeter_http_requests_total{code=\"200\",handler=\"/metrics\"}"), Some("0"));
+        // Of two parts, one that has mistakes is enough.
         assert_eq!(value("uidmeter_config_last_reload_successful"), Some("0"));
+        assert_eq!(value(&format!("uidmeter_auth_failures_total{{reason=\"{}\"}}", REASONS[0])), Some("1"));
+        assert_eq!(value("uidmeter_tls_certificate_expiry_timestamp_seconds"), Some("1700000000"));
         assert_eq!(value("uidmeter_config_last_reload_success_timestamp_seconds"), Some("1.5"));
         assert_eq!(value(&format!("uidmeter_build_info{{version=\"{VERSION}\"}}")), Some("1"));
         Ok(())

@@ -134,9 +134,8 @@ pub struct Opened {
 /// Everything that is wrong; then nothing stays open.
 pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<Opened, OpenError> {
     let loaded = load(&settings, None)?;
-    let of = |errors: Vec<http::ListenError>| {
-        OpenError::Sockets(Problems(errors.iter().map(ToString::to_string).collect()))
-    };
+    let of =
+        |errors: Vec<http::ListenError>| OpenError::Sockets(Problems(errors.iter().map(ToString::to_string).collect()));
     let listeners = if settings.inherit { http::inherited() } else { http::bind_all(&settings.listen) }.map_err(of)?;
     if listeners.is_empty() {
         return Err(OpenError::Sockets(Problems(vec![

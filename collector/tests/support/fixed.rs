@@ -59,13 +59,12 @@ impl Host {
         let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), Duration::from_millis(100))?;
         let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel::<()>();
         let server = thread::spawn(move || {
             runtime.block_on(async {
-                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+                let Ok(listener) = http::Listener::tcp(listener) else { return };
                 http::serve(listener, exporter, async {
                     let _ = ended.await;
                 })

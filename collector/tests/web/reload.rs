@@ -145,6 +145,20 @@ async fn connections_go_on_if_nothing_of_theirs_has_changed_and_end_if_it_has() 
 }
 
 #[tokio::test]
+async fn a_connection_under_a_replaced_certificate_ends() -> Outcome {
+    let rig = Rig::new("")?;
+    let server = rig.start()?;
+    let client = Arc::new(rig.client(BOTH, None)?);
+    let mut connection = server.connect(&client).await?;
+    assert_eq!(ask(&mut connection).await?, 200);
+    rig.write_server(&rig.servers.server()?)?;
+    server.reloader.reload()?;
+    assert_eq!(rest(&mut connection).await?, b"");
+    assert_eq!(server.healthy(&client).await?, 200);
+    server.stop().await
+}
+
+#[tokio::test]
 async fn a_session_cannot_be_resumed_once_its_authority_is_gone() -> Outcome {
     for version in BOTH {
         let rig = Rig::new(MUTUAL)?;

@@ -163,7 +163,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, Box<dyn Error>> {
     let report = Arc::new(move |worked: bool| {
         counted[usize::from(!worked)].fetch_add(1, Ordering::SeqCst);
     });
-    let serving = opened.into_server(exporter, report);
+    let serving = opened.into_server(exporter, report, Expiry::default());
     let (reloader, expiry) = (serving.reloader(), serving.expiry());
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serving.run(async {

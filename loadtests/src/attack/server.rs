@@ -19,6 +19,7 @@ use collector::{
     export::{
         Exporter, Gather, OwnMetrics,
         http::{Address, TelemetryPath, Unheard},
+        tls::Expiry,
     },
     pipeline::web::{Settings, open},
     snapshot::{Counters, Owner, Row, Snapshot},
@@ -75,8 +76,11 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let own = Arc::new(OwnMetrics::new()?);
     let ticking = Arc::clone(&own);
     thread::Builder::new().name("sampler".into()).spawn(move || tick(&ticking))?;
-    let serving =
-        opened.into_server(Arc::new(Exporter::new(Box::new(Crowd(AtomicU64::new(1))), own)), Arc::new(|_| {}));
+    let serving = opened.into_server(
+        Arc::new(Exporter::new(Box::new(Crowd(AtomicU64::new(1))), own)),
+        Arc::new(|_| {}),
+        Expiry::default(),
+    );
     let mut builder = match flags.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),

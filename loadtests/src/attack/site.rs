@@ -2,6 +2,7 @@
 //! go with them. Everything is made anew and gone with the value.
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -44,7 +45,7 @@ impl Site {
         }
         let mut token = None;
         if guarded {
-            config += &format!("basic_auth_users:\n  prometheus: {}\n", bcrypt::hash(PASSWORD, COST)?);
+            write!(config, "basic_auth_users:\n  prometheus: {}\n", bcrypt::hash(PASSWORD, COST)?)?;
             let key = KeyPair::generate_for(&PKCS_ED25519)?;
             write(&path("tokens.pem"), &key.public_key_pem())?;
             write(

@@ -18,7 +18,7 @@ use super::{
         own::VERSION,
         text::{CONTENT_TYPE, parse},
     },
-    LIMITS, Limits, Options, Patience, Places,
+    LIMITS, Limits, Options,
 };
 use crate::{
     snapshot::{Counters, Owner, Row, Snapshot},
@@ -41,7 +41,7 @@ fn crowd() -> View {
 
 #[tokio::test]
 async fn metrics_are_text_of_a_known_length() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     for path in ["/metrics", "/metrics?ignored"] {
         let response = server.get(path).await?;
         assert_eq!(response.status, 200);
@@ -54,7 +54,7 @@ async fn metrics_are_text_of_a_known_length() -> Outcome {
 
 #[tokio::test]
 async fn the_landing_page_links_to_everything_and_loads_nothing() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     let landing = server.get("/").await?;
     assert_eq!((landing.status, landing.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert!(landing.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none';")));
@@ -70,7 +70,7 @@ async fn the_landing_page_links_to_everything_and_loads_nothing() -> Outcome {
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     for path in ["/metricsx", "/metrics/", "/-/", "//"] {
         assert_eq!(server.get(path).await?.status, 404, "{path}");
     }
@@ -79,7 +79,7 @@ async fn an_unknown_path_is_not_found() -> Outcome {
 
 #[tokio::test]
 async fn head_is_the_head_of_get() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     for path in ["/", "/-/healthy", "/-/ready", "/missing"] {
         let (get, head) = (server.get(path).await?, server.ask("HEAD", path).await?);
         assert_eq!(head.text(), "");
@@ -98,7 +98,7 @@ async fn head_is_the_head_of_get() -> Outcome {
 #[tokio::test]
 async fn other_methods_are_refused_without_reading_their_body() -> Outcome {
     let sampler = Sampler::of(published());
-    let server = Server::start(LIMITS, Arc::clone(&sampler)).await?;
+    let server = Server::start(LIMITS, Arc::clone(&sampler))?;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let client = server.client().await?;
         let head = "/metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
@@ -112,7 +112,7 @@ async fn other_methods_are_refused_without_reading_their_body() -> Outcome {
 
 #[tokio::test]
 async fn without_a_sampler_metrics_are_unavailable_and_the_process_still_healthy() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::ended()).await?;
+    let server = Server::start(LIMITS, Sampler::ended())?;
     let response = server.get("/metrics").await?;
     assert_eq!(response.status, 503);
     assert!(response.text().starts_with("no fresh reading: "), "{}", response.text());
@@ -127,7 +127,7 @@ async fn a_missing_probe_is_told_on_one_line() -> Outcome {
     let state = ProbeState::Failed("load failed\nverifier:\t0: (bf) r6 = r1\n".into());
     let probe =
         Probe { name: "sched_switch", hook: "tp_btf/sched_switch", needed: true, state, runs: ProgramRuns::default() };
-    let server = Server::start(LIMITS, Sampler::of(View { probes: [probe].into(), ..published() })).await?;
+    let server = Server::start(LIMITS, Sampler::of(View { probes: [probe].into(), ..published() }))?;
     let ready = server.get("/-/ready").await?;
     assert_eq!(ready.status, 503);
     assert_eq!(
@@ -139,7 +139,7 @@ async fn a_missing_probe_is_told_on_one_line() -> Outcome {
 
 #[tokio::test]
 async fn requests_are_counted_by_what_they_met_not_by_what_they_said() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     server.get("/a\"b").await?;
     server.get("/another").await?;
     server.ask("POST", "/-/ready").await?;
@@ -155,7 +155,7 @@ async fn requests_are_counted_by_what_they_met_not_by_what_they_said() -> Outcom
 #[tokio::test]
 async fn two_scrapes_of_one_reading_share_one_page() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
-    let server = Server::start(LIMITS, Arc::clone(&sampler)).await?;
+    let server = Server::start(LIMITS, Arc::clone(&sampler))?;
     let both_asked = async {
         while sampler.asked.load(Ordering::Relaxed) < 2 {
             tokio::task::yield_now().await;
@@ -170,7 +170,7 @@ async fn two_scrapes_of_one_reading_share_one_page() -> Outcome {
 
 #[tokio::test]
 async fn a_scrape_that_cannot_be_answered_in_time_is_told_so_in_time() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::hesitant(published(), 0)).await?;
+    let server = Server::start(LIMITS, Sampler::hesitant(published(), 0))?;
     let client = server.client().await?;
     let asked = std::time::Instant::now();
     client
@@ -186,7 +186,7 @@ async fn a_scrape_that_cannot_be_answered_in_time_is_told_so_in_time() -> Outcom
 #[tokio::test]
 async fn the_metrics_are_where_they_are_configured_to_be() -> Outcome {
     let options = Options { telemetry_path: super::TelemetryPath::new("/uidmeter/figures")?, ..Options::default() };
-    let server = Server::with(options, Sampler::of(published())).await?;
+    let server = Server::with(options, Sampler::of(published()))?;
     assert!(server.get("/").await?.text().contains("href=\"/uidmeter/figures\""));
     assert_eq!(server.get("/uidmeter/figures").await?.status, 200);
     assert_eq!(server.get("/metrics").await?.status, 404);
@@ -195,7 +195,7 @@ async fn the_metrics_are_where_they_are_configured_to_be() -> Outcome {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     let client = server.client().await?;
     let one = |path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     let last = "GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -209,7 +209,7 @@ async fn pipelined_requests_are_answered_in_order() -> Outcome {
 #[tokio::test]
 async fn a_request_with_a_body_is_refused_and_its_body_never_taken_for_a_request() -> Outcome {
     let sampler = Sampler::of(published());
-    let server = Server::start(LIMITS, Arc::clone(&sampler)).await?;
+    let server = Server::start(LIMITS, Arc::clone(&sampler))?;
     for head in ["Content-Length: 50", "Transfer-Encoding: chunked"] {
         let client = server.client().await?;
         let smuggled = "GET /metrics HTTP/1.1\r\nHost: smuggled\r\n\r\n".repeat(3);
@@ -227,7 +227,7 @@ async fn at_shutdown_a_request_under_way_is_answered_and_nobody_is_let_in() -> O
     let sampler = Sampler::hesitant(published(), 0);
     // Only shutdown ends the idle connection in time.
     let limits = Limits { grace: HANGS, ..LIMITS };
-    let server = Server::start(limits, Arc::clone(&sampler)).await?;
+    let server = Server::start(limits, Arc::clone(&sampler))?;
     let idle = server.client().await?;
     idle.healthy().await?;
     let scrape = server.client().await?;
@@ -247,7 +247,7 @@ async fn at_shutdown_a_request_under_way_is_answered_and_nobody_is_let_in() -> O
 #[tokio::test]
 async fn at_shutdown_a_request_that_never_ends_is_cut() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
-    let server = Server::start(Limits { grace: Duration::from_millis(20), ..LIMITS }, Arc::clone(&sampler)).await?;
+    let server = Server::start(Limits { grace: Duration::from_millis(20), ..LIMITS }, Arc::clone(&sampler))?;
     let client = server.client().await?;
     client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     sampler.is_asked(1).await;

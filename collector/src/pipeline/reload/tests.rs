@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{Config, Loaded, Reload, Reloader, SETTINGS, Settings, merge};
 use crate::{
     config::RunFlags,
-    export::{Gather as _, OwnMetrics, catalog::CONFIG_RELOAD},
+    export::{Gather as _, OwnMetrics, Part, catalog::CONFIG_RELOAD},
     pipeline::{Sampler, sampler::tests::Clockwork},
     users::Users,
 };
@@ -42,7 +42,7 @@ impl Rig {
         let loaded = Loaded::new(&RunFlags::from_arg_matches(&command.try_get_matches_from(named)?)?)?;
         let settings = Arc::new(Settings::new(loaded.config.clone()));
         let own = Arc::new(OwnMetrics::new()?);
-        own.config_reload(true, SystemTime::UNIX_EPOCH);
+        own.config_reload(Part::Settings, true, SystemTime::UNIX_EPOCH);
         let users = Users::with_lookup(Box::new(|_| None))?;
         let sampler = Sampler::start(Box::new(Clockwork::default()), users, Arc::clone(&own), Arc::clone(&settings))?;
         let reloader = Reloader::new(loaded, Arc::clone(&settings), sampler.gatherer(), Arc::clone(&own));

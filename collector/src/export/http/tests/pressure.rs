@@ -20,7 +20,7 @@ fn places(connections: usize) -> Limits {
 #[tokio::test]
 async fn beyond_the_cap_a_connection_waits_while_the_others_are_busy() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
-    let server = Server::start(places(1), Arc::clone(&sampler)).await?;
+    let server = Server::start(places(1), Arc::clone(&sampler))?;
     let busy = server.client().await?;
     busy.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     sampler.is_asked(1).await;
@@ -36,7 +36,7 @@ async fn beyond_the_cap_a_connection_waits_while_the_others_are_busy() -> Outcom
 
 #[tokio::test]
 async fn beyond_the_cap_an_idle_connection_gives_way() -> Outcome {
-    let server = Server::start(places(2), Sampler::of(published())).await?;
+    let server = Server::start(places(2), Sampler::of(published()))?;
     let (oldest, other) = (server.client().await?, server.client().await?);
     for client in [&oldest, &other] {
         assert_eq!(client.healthy().await?.status, 200);
@@ -49,7 +49,7 @@ async fn beyond_the_cap_an_idle_connection_gives_way() -> Outcome {
 
 #[tokio::test]
 async fn two_hundred_half_open_connections_keep_nobody_out() -> Outcome {
-    let server = Server::start(places(20), Sampler::of(published())).await?;
+    let server = Server::start(places(20), Sampler::of(published()))?;
     let faithful = server.client().await?;
     assert_eq!(faithful.healthy().await?.status, 200);
     let mut half_open = Vec::new();
@@ -70,7 +70,7 @@ async fn two_hundred_half_open_connections_keep_nobody_out() -> Outcome {
 async fn beyond_max_requests_a_scrape_is_told_to_come_back_and_health_still_answers() -> Outcome {
     let sampler = Sampler::hesitant(published(), 0);
     let options = Options { max_requests: 2, ..Options::default() };
-    let server = Server::with(options, Arc::clone(&sampler)).await?;
+    let server = Server::with(options, Arc::clone(&sampler))?;
     let scrapes = [server.client().await?, server.client().await?];
     for scrape in &scrapes {
         scrape.send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
@@ -91,7 +91,7 @@ async fn beyond_max_requests_a_scrape_is_told_to_come_back_and_health_still_answ
 #[tokio::test]
 async fn a_client_that_never_ends_its_head_is_dropped_and_delays_nobody() -> Outcome {
     let limits = Limits { patience: Patience { head: Duration::from_millis(300), ..LIMITS.patience }, ..LIMITS };
-    let server = Server::start(limits, Sampler::of(published())).await?;
+    let server = Server::start(limits, Sampler::of(published()))?;
     let (silent, slow) = (server.client().await?, server.client().await?);
     slow.send("GET /metrics HTTP/1.1\r\nHost").await?;
     assert_eq!(server.get("/metrics").await?.status, 200);
@@ -103,7 +103,7 @@ async fn a_client_that_never_ends_its_head_is_dropped_and_delays_nobody() -> Out
 
 #[tokio::test]
 async fn a_head_without_end_is_cut() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     let client = server.client().await?;
     let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
     // The server may close before all is sent.
@@ -116,7 +116,7 @@ async fn a_head_without_end_is_cut() -> Outcome {
 #[tokio::test]
 async fn a_reader_who_does_not_read_delays_nobody() -> Outcome {
     let sampler = Sampler::of(crowd());
-    let server = Server::start(Limits { grace: Duration::ZERO, ..LIMITS }, Arc::clone(&sampler)).await?;
+    let server = Server::start(Limits { grace: Duration::ZERO, ..LIMITS }, Arc::clone(&sampler))?;
     let lazy = server.client().await?;
     lazy.send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
     lazy.0.readable().await?;
@@ -131,7 +131,7 @@ async fn a_reader_who_does_not_read_delays_nobody() -> Outcome {
 #[tokio::test]
 async fn an_idle_connection_outlives_the_patience_for_heads_but_not_its_own() -> Outcome {
     let patience = Patience { head: Duration::from_millis(150), idle: Duration::from_millis(600), ..LIMITS.patience };
-    let server = Server::start(Limits { patience, ..LIMITS }, Sampler::of(published())).await?;
+    let server = Server::start(Limits { patience, ..LIMITS }, Sampler::of(published()))?;
     let client = server.client().await?;
     client.healthy().await?;
     tokio::time::sleep(2 * patience.head).await;
@@ -151,7 +151,7 @@ async fn an_idle_connection_outlives_the_patience_for_heads_but_not_its_own() ->
 
 #[tokio::test]
 async fn a_megabyte_of_head_is_refused_with_a_sentence_that_arrives() -> Outcome {
-    let server = Server::start(LIMITS, Sampler::of(published())).await?;
+    let server = Server::start(LIMITS, Sampler::of(published()))?;
     let client = server.client().await?;
     let huge = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1024 * 1024));
     // The server may close before all is sent.
@@ -168,7 +168,7 @@ async fn a_megabyte_of_head_is_refused_with_a_sentence_that_arrives() -> Outcome
 #[tokio::test]
 async fn a_reader_who_takes_nothing_is_cut() -> Outcome {
     let patience = Patience { stall: Duration::from_millis(200), ..LIMITS.patience };
-    let server = Server::start(Limits { patience, ..LIMITS }, Sampler::of(crowd())).await?;
+    let server = Server::start(Limits { patience, ..LIMITS }, Sampler::of(crowd()))?;
     let whole = server.get("/metrics").await?.body.len();
     let lazy = server.client().await?;
     lazy.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;

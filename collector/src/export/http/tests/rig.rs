@@ -85,11 +85,11 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(limits: Limits, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
-        Self::with(Options { limits, ..Options::default() }, sampler).await
+    pub(super) fn start(limits: Limits, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
+        Self::with(Options { limits, ..Options::default() }, sampler)
     }
 
-    pub(super) async fn with(options: Options, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
+    pub(super) fn with(options: Options, sampler: Arc<Sampler>) -> Result<Self, Box<dyn Error>> {
         let listener = Listener::tcp(TcpListener::bind("127.0.0.1:0")?)?;
         let address = listener.local_addr().ok_or("no address")?;
         let exporter = Arc::new(Exporter::new(Box::new(sampler), Arc::new(OwnMetrics::new()?)));
