@@ -322,6 +322,7 @@ fn every_setting_has_a_field_of_its_own() -> Outcome {
         "--web.telemetry-path=/x",
         "--web.max-requests=1",
         "--web.config.file=/x",
+        "--web.auth-file=/x",
         "--web.open-health=false",
         "--web.systemd-socket",
     ];

@@ -100,6 +100,15 @@ pub enum OpenError {
     Sockets(Problems),
 }
 
+impl OpenError {
+    /// All that is wrong.
+    pub fn problems(&self) -> &[String] {
+        match self {
+            Self::Files(Problems(problems)) | Self::Sockets(Problems(problems)) => problems,
+        }
+    }
+}
+
 impl From<Problems> for OpenError {
     fn from(problems: Problems) -> Self {
         Self::Files(problems)

@@ -89,7 +89,8 @@ fn a_taken_port_is_told_with_all_other_problems_and_nothing_stays_open() -> Outc
     fs::write(&file, "precious")?;
     let free = Address::Tcp(([127, 0, 0, 1], other).into());
     let listen = vec![Address::Tcp(address), free, Address::Unix(file.clone())];
-    let problems = open(plain(listen), std::sync::Arc::new(collector::export::http::Unheard)).err().ok_or("opened")?.0;
+    let refusal = open(plain(listen), std::sync::Arc::new(collector::export::http::Unheard)).err().ok_or("opened")?;
+    let problems = refusal.problems();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains(&address.to_string()), "{problems:?}");
     assert!(problems[1].contains("not a socket"), "{problems:?}");
@@ -101,7 +102,8 @@ fn a_taken_port_is_told_with_all_other_problems_and_nothing_stays_open() -> Outc
 #[test]
 fn what_others_can_reach_is_not_served_to_them_unasked() -> Outcome {
     let listen = vec![Address::Tcp(([0, 0, 0, 0], 0).into())];
-    let problems = open(plain(listen), std::sync::Arc::new(collector::export::http::Unheard)).err().ok_or("opened")?.0;
+    let refusal = open(plain(listen), std::sync::Arc::new(collector::export::http::Unheard)).err().ok_or("opened")?;
+    let problems = refusal.problems();
     assert!(problems.len() == 1 && problems[0].contains("open to the network"), "{problems:?}");
     Ok(())
 }

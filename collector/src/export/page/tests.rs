@@ -16,9 +16,10 @@ use tokio::sync::Barrier;
 
 use super::{
     super::{own::VERSION, text::parse},
-    Encoding, Exporter, FEW_ROWS, Filter, Format, Gather, NoReading, NotReady, OwnMetrics, Pin, ProbeState, View, Want,
+    Encoding, Exporter, FEW_ROWS, Filter, Format, Gather, NoReading, NotReady, Pin, ProbeState, View, Want,
 };
 use crate::{
+    export::own::tests::complete as complete_own,
     snapshot::{Counters, Delays, Events, Io, Latency, Owner, Row, Snapshot, Unattributed},
     source::{Probe, ProgramRuns},
     units::{Bytes, Nanos, Uid},
@@ -67,7 +68,7 @@ impl Gather for Shared {
 }
 
 fn exporter(gather: impl Gather + 'static) -> Result<Arc<Exporter>, prometheus::Error> {
-    Ok(Arc::new(Exporter::new(Box::new(gather), Arc::new(OwnMetrics::new()?))))
+    Ok(Arc::new(Exporter::new(Box::new(gather), Arc::new(complete_own()?))))
 }
 
 fn probe(name: &'static str, needed: bool, state: ProbeState) -> Probe {
@@ -276,7 +277,7 @@ impl Gather for Each {
 fn long(ends: usize, company: Duration) -> Result<(Exporter, Arc<AtomicUsize>), prometheus::Error> {
     let asked = Arc::new(AtomicUsize::new(0));
     let gather = Each { asked: Arc::clone(&asked), ends, rows: FEW_ROWS + 1 };
-    let exporter = Exporter::new(Box::new(gather), Arc::new(OwnMetrics::new()?));
+    let exporter = Exporter::new(Box::new(gather), Arc::new(complete_own()?));
     Ok((Exporter { company, ..exporter }, asked))
 }
 

@@ -1,9 +1,8 @@
 //! What OpenMetrics has beyond the Prometheus text format: every rule of the specification that this page could break.
 
-use super::{
-    Content, Counters, Dialect, Filter, Kind, Outcome, OwnMetrics, Samples, encode, families, parse, view, waits,
-};
+use super::{Content, Counters, Dialect, Filter, Kind, Outcome, Samples, encode, families, parse, view, waits};
 use crate::{
+    export::own::tests::complete as complete_own,
     snapshot::Owner,
     units::{Nanos, Uid, UnixTime},
     view::{View, tests::complete},
@@ -33,7 +32,7 @@ fn the_page_ends_with_eof_and_has_no_empty_line() -> Outcome {
 #[test]
 fn metadata_name_a_counter_without_total_and_tell_its_unit() -> Outcome {
     let view = host();
-    let own = OwnMetrics::new()?.gather();
+    let own = complete_own()?.gather();
     let page = page(&Content::new(&view, &own, Filter::ALL))?;
     for family in families() {
         let header = format!("# TYPE {} {}\n", family.stem(), family.kind.word());
@@ -53,7 +52,7 @@ fn metadata_name_a_counter_without_total_and_tell_its_unit() -> Outcome {
 #[test]
 fn samples_are_those_of_the_prometheus_format_but_for_bounds() -> Outcome {
     let view = host();
-    let own = OwnMetrics::new()?.gather();
+    let own = complete_own()?.gather();
     let content = Content::new(&view, &own, Filter::ALL);
     let mut text = Vec::new();
     encode(&content, Dialect::Prometheus, &mut text);
@@ -77,7 +76,7 @@ fn samples_are_those_of_the_prometheus_format_but_for_bounds() -> Outcome {
 #[test]
 fn bounds_look_like_floating_point_numbers() -> Outcome {
     let view = host();
-    let own = OwnMetrics::new()?.gather();
+    let own = complete_own()?.gather();
     let page = page(&Content::new(&view, &own, Filter::ALL))?;
     let bounds: Vec<_> = page.lines().filter_map(|line| line.split_once("le=\"")?.1.split_once('"')).collect();
     assert!(bounds.len() > 40);
