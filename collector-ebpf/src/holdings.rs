@@ -45,10 +45,10 @@ pub fn count(task: Task) {
     if slot != KERNEL_SLOT
         && let Some(memory) = task.owned_memory()
     {
-        row.pages[page_kind::FILE] += pages(memory, page_kind::FILE as u32);
-        row.pages[page_kind::ANON] += pages(memory, page_kind::ANON as u32);
-        row.pages[page_kind::SWAP] += pages(memory, page_kind::SWAP as u32);
-        row.pages[page_kind::SHMEM] += pages(memory, page_kind::SHMEM as u32);
+        row.pages[page_kind::FILE] += pages(memory, page_kind::FILE);
+        row.pages[page_kind::ANON] += pages(memory, page_kind::ANON);
+        row.pages[page_kind::SWAP] += pages(memory, page_kind::SWAP);
+        row.pages[page_kind::SHMEM] += pages(memory, page_kind::SHMEM);
     }
 }
 
@@ -71,12 +71,12 @@ fn slot_of(task: Task, walk: u64) -> u32 {
 
 /// Pages of one kind. Out of line, since it is called four times.
 #[inline(never)]
-fn pages(memory: Object, kind: u32) -> u64 {
+fn pages(memory: Object, kind: usize) -> u64 {
     let stride = setting(Setting::RssStride);
     if offset(Field::MemoryRss) == ABSENT || stride == 0 {
         return 0;
     }
-    let start = memory.as_ptr().wrapping_add((offset(Field::MemoryRss) + kind * stride) as usize);
+    let start = memory.as_ptr().wrapping_add(offset(Field::MemoryRss) as usize + kind * stride as usize);
     let Some(mut sum) = read::<i64>(start, setting(Setting::RssCount)) else {
         return 0;
     };
@@ -95,7 +95,7 @@ fn pages(memory: Object, kind: u32) -> u64 {
         }
     }
     // Sums of parts that change meanwhile can be negative for a moment.
-    sum.max(0) as u64
+    sum.max(0).cast_unsigned()
 }
 
 #[inline(always)]

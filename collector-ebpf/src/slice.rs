@@ -30,9 +30,9 @@ pub fn is_own(task: Task, uid: u32) -> bool {
 /// The name of the ancestor at `level`.
 #[inline(always)]
 fn name_of(ancestors: *const u8, level: usize) -> Option<[u8; NAME]> {
-    let group = pointer(ancestors, (level * size_of::<u64>()) as u32)?;
-    let node = pointer(group, offset(Field::GroupNode))?;
-    let text = pointer(node, offset(Field::NodeName))?;
+    let group = pointer(ancestors, level * size_of::<u64>())?;
+    let node = pointer(group, offset(Field::GroupNode) as usize)?;
+    let text = pointer(node, offset(Field::NodeName) as usize)?;
     let mut name = [0; NAME];
     // SAFETY: the helper checks the address; what does not fit is cut off.
     unsafe { bpf_probe_read_kernel_str_bytes(text, &mut name) }.ok()?;
@@ -40,9 +40,9 @@ fn name_of(ancestors: *const u8, level: usize) -> Option<[u8; NAME]> {
 }
 
 #[inline(always)]
-fn pointer(base: *const u8, offset: u32) -> Option<*const u8> {
+fn pointer(base: *const u8, offset: usize) -> Option<*const u8> {
     // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<*const u8>()) }.ok()
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset).cast::<*const u8>()) }.ok()
 }
 
 /// Whether `name` is `user-UID.slice`, as systemd writes it.

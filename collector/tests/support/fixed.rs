@@ -9,10 +9,11 @@ use std::{
 };
 
 use collector::{
+    config::Config,
     export::{Exporter, OwnMetrics, http},
-    pipeline::Sampler,
+    pipeline::{Sampler, Settings},
     snapshot::{Counters, Owner, Row, Snapshot},
-    source::{Probe, Source},
+    source::{Kept, Probe, Source},
     units::{Bytes, Nanos, Uid},
     users::Users,
 };
@@ -35,7 +36,7 @@ impl Source for Still {
         snapshot.rows.clone_from(&self.0);
     }
 
-    fn maintain(&mut self) {}
+    fn maintain(&mut self, _: Duration) {}
 
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -48,6 +49,14 @@ impl Source for Still {
     fn user_slots(&self) -> u32 {
         2
     }
+
+    fn kept(&self) -> Kept {
+        Kept::default()
+    }
+
+    fn forget(&mut self, _: Uid) -> bool {
+        false
+    }
 }
 
 impl Host {
@@ -56,7 +65,8 @@ impl Host {
         let rows = waits.iter().map(|(uid, waits)| row(*uid, waits)).collect();
         let users = Users::with_lookup(Box::new(|uid| Some(format!("user{uid}").into())))?;
         let own = Arc::new(OwnMetrics::new()?);
-        let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), Duration::from_millis(100))?;
+        let settings = Arc::new(Settings::new(Config::default()));
+        let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), settings)?;
         let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
