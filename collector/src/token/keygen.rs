@@ -24,7 +24,7 @@ use super::{
     KeygenFlags, TokenError, check_name,
     place::{Owner, Present, put},
 };
-use crate::export::auth::keys::{Algorithm, VerifyingKey, from_pem};
+use crate::export::auth::keys::{Algorithm, VerifyingKey, from_pem, secret_of_file};
 
 /// What both halves look like in a file.
 struct Halves {
@@ -108,7 +108,7 @@ fn with_pub(private: &Path) -> PathBuf {
 fn name(algorithm: Algorithm, halves: &Halves) -> Result<String, TokenError> {
     let key = match &halves.public {
         Some(public) => from_pem(algorithm, None, public.as_bytes()),
-        None => VerifyingKey::from_secret(algorithm, None, halves.private.as_bytes()),
+        None => VerifyingKey::from_secret(algorithm, None, secret_of_file(halves.private.as_bytes())),
     };
     let key = key.map_err(|flaw| TokenError::File(format!("the new key {flaw}")))?;
     Ok(key.fingerprint().iter().take(8).fold(String::new(), |mut name, byte| {

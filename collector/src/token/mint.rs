@@ -14,7 +14,10 @@ use super::{
     place::{Owner, Present, put},
 };
 use crate::export::{
-    auth::{Permission, keys::Algorithm},
+    auth::{
+        Permission,
+        keys::{Algorithm, secret_of_file},
+    },
     read_private,
 };
 
@@ -56,7 +59,7 @@ fn sign(flags: &MintFlags, issued: u64, expires: u64) -> Result<String, TokenErr
     };
     let key = match flags.algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
-            let secret = trimmed(&key);
+            let secret = secret_of_file(&key);
             if secret.len() < 32 || secret.starts_with(b"-----BEGIN") {
                 return Err(unusable());
             }
@@ -85,10 +88,4 @@ fn sign(flags: &MintFlags, issued: u64, expires: u64) -> Result<String, TokenErr
     let signed = format!("{}.{}", part(header.to_string()), part(json!(claims).to_string()));
     let signature = crypto::sign(signed.as_bytes(), &key, flags.algorithm.of_library()).map_err(|_| unusable())?;
     Ok(format!("{signed}.{signature}"))
-}
-
-/// As a host reads a shared secret: without the newline at its end.
-fn trimmed(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

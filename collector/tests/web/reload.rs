@@ -80,6 +80,26 @@ async fn an_edit_that_leaves_the_time_alone_is_noticed() -> Outcome {
 }
 
 #[tokio::test]
+async fn files_that_a_reload_names_for_the_first_time_are_watched_too() -> Outcome {
+    let rig = Rig::new("client_auth_type: NoClientCert")?;
+    let server = rig.start()?;
+    let config = fs::read_to_string(rig.path("web.yml"))?;
+    fs::rename(rig.path("server.pem"), rig.path("other.pem"))?;
+    fs::write(rig.path("web.yml"), config.replace("server.pem", "other.pem"))?;
+    server.reloader.reload()?;
+    let whole = fs::read(rig.path("other.pem"))?;
+    fs::write(rig.path("other.pem"), "nonsense")?;
+    let begun = Instant::now();
+    while server.reloads() == (1, 0) {
+        assert!(begun.elapsed() < HANGS, "not noticed");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.reloads().0, 1);
+    fs::write(rig.path("other.pem"), whole)?;
+    server.stop().await
+}
+
+#[tokio::test]
 async fn broken_files_change_nothing_and_are_told_of() -> Outcome {
     let rig = Rig::new("")?;
     let server = rig.start()?;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use collector::{
-    export::http::{Address, TelemetryPath},
+    export::http::{Address, TelemetryPath, bind_all},
     pipeline::web::{Settings, open},
 };
 
@@ -78,6 +78,19 @@ async fn several_addresses_are_served_at_once_and_ipv6_leaves_ipv4_to_its_own_so
         assert!(asked(move || over_tcp(address)).await?.ends_with("\r\n\r\nhealthy\n"));
     }
     server.stop().await
+}
+
+#[test]
+fn every_address_of_ipv6_stands_for_ipv4_too_unless_that_is_listed_itself() -> Outcome {
+    let port = free_port()?;
+    let (v6, v4) = (Address::Tcp(([0_u16; 8], port).into()), Address::Tcp(([0_u8; 4], port).into()));
+    {
+        let _alone = bind_all(std::slice::from_ref(&v6)).map_err(|errors| format!("{errors:?}"))?;
+        TcpStream::connect(("127.0.0.1", port))?;
+    }
+    let both = bind_all(&[v6, v4]).map_err(|errors| format!("{errors:?}"))?;
+    assert_eq!(both.len(), 2);
+    Ok(())
 }
 
 #[test]

@@ -99,13 +99,11 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// A shared secret: the bytes of a file without the newline at its end.
+    /// A shared secret: exactly these bytes. For those of a file, ask [`secret_of_file`] first.
     ///
     /// # Errors
     /// Continues a sentence that begins with the name of the key.
-    pub fn from_secret(algorithm: Algorithm, kid: Option<String>, bytes: &[u8]) -> Result<Self, String> {
-        let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    pub fn from_secret(algorithm: Algorithm, kid: Option<String>, secret: &[u8]) -> Result<Self, String> {
         if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
             return Err(format!(
                 "is PEM, and {} needs a shared secret: anybody who has the public key could sign",
@@ -183,6 +181,14 @@ impl fmt::Debug for VerifyingKey {
             .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
     }
+}
+
+/// The shared secret in a file. A newline behind a line of text is an editor's; a byte of a binary secret that happens
+/// to have its value is not.
+pub fn secret_of_file(bytes: &[u8]) -> &[u8] {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.iter().all(|byte| (b' '..=b'~').contains(byte)) { line } else { bytes }
 }
 
 /// The size of the modulus of an RSA key in DER.

@@ -3,7 +3,7 @@ use std::{error::Error, fmt::Write as _};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize, SignatureAlgorithm};
 
-use super::{Algorithm, VerifyingKey, from_jwks, from_pem};
+use super::{Algorithm, VerifyingKey, from_jwks, from_pem, secret_of_file};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -78,14 +78,38 @@ fn weak_keys_are_refused() {
     for (secret, fine) in [
         (&[7_u8; 32][..], true),
         (&[7; 31], false),
-        // A newline at the end is an editor's, not part of the secret.
         (b"0123456789012345678901234567890\n", false),
         (b"01234567890123456789012345678901\r\n", true),
         (b"", false),
     ] {
-        let said = flaw(VerifyingKey::from_secret(Algorithm::Hs256, None, secret));
+        let said = flaw(VerifyingKey::from_secret(Algorithm::Hs256, None, secret_of_file(secret)));
         assert_eq!(said == "accepted", fine, "{said}");
     }
+}
+
+#[test]
+fn a_newline_belongs_to_a_binary_secret_and_not_to_a_line_of_text() {
+    for (file, secret) in [
+        (&b"line of text\n"[..], &b"line of text"[..]),
+        (b"line of text\r\n", b"line of text"),
+        (b"line of text", b"line of text"),
+        (b"two\n\n", b"two\n\n"),
+        (b"\x80binary\n", b"\x80binary\n"),
+        (b"\x00\r\n", b"\x00\r\n"),
+        (b"\n", b""),
+    ] {
+        assert_eq!(secret_of_file(file), secret, "{file:?}");
+    }
+    // In a key set, the bytes are those that are written down.
+    let set = |last: u8| {
+        let secret = [&[b'x'; 40][..], &[last]].concat();
+        format!(r#"{{"keys": [{{"kty": "oct", "alg": "HS256", "kid": "k", "k": "{}"}}]}}"#, encoded(&secret))
+    };
+    let fingerprint =
+        |text: String| from_jwks(text.as_bytes()).ok().and_then(|keys| Some(*keys.first()?.fingerprint()));
+    let exact = VerifyingKey::from_secret(Algorithm::Hs256, None, &[&[b'x'; 40][..], b"\n"].concat());
+    assert_eq!(fingerprint(set(b'\n')), exact.ok().map(|key| *key.fingerprint()));
+    assert_ne!(fingerprint(set(b'\n')), fingerprint(set(b'\r')));
 }
 
 fn encoded(bytes: &[u8]) -> String {

@@ -9,7 +9,7 @@ use super::{
             document::{MOST_BYTES, Section, Value, bounded, nearest},
         },
         jwt::{LONGEST_NAME, Rules},
-        keys::{Algorithm, VerifyingKey, from_jwks, from_pem},
+        keys::{Algorithm, VerifyingKey, from_jwks, from_pem, secret_of_file},
     },
     JwtSettings, Reading, duration,
 };
@@ -116,7 +116,7 @@ fn read_keys(section: &mut Section<'_>, keys: &mut Vec<VerifyingKey>, reading: &
         let readers = if algorithm.is_symmetric() { Readers::Owner } else { Readers::Anybody };
         let key = read_file("the key", &path, MOST_BYTES, readers).and_then(|contents| {
             let key = if algorithm.is_symmetric() {
-                VerifyingKey::from_secret(algorithm, kid, &contents.bytes)
+                VerifyingKey::from_secret(algorithm, kid, secret_of_file(&contents.bytes))
             } else {
                 from_pem(algorithm, kid, &contents.bytes)
             };
