@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::{Command, Stdio},
     sync::Arc,
     thread,
@@ -13,9 +13,9 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use collector::{
-    config::Config,
-    export::{Exporter, OwnMetrics, http},
-    pipeline::{Sampler, Settings},
+    config::{Config, ListenAddress},
+    export::{Exporter, OwnMetrics, auth::Observer},
+    pipeline::{Sampler, Settings, web},
     source::simulated::{self, Simulated},
     units::Uid,
     users::Users,
@@ -57,11 +57,12 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
     let source = Simulated::new(&host(flags.users, flags.seed));
     let users = Users::with_lookup(Box::new(|uid| Some(name(uid).to_string().into())))?;
     let own = Arc::new(OwnMetrics::new()?);
-    let settings = Arc::new(Settings::new(Config::default()));
-    let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), settings)?;
-    let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    println!("{}", listener.local_addr()?);
+    let mut config = Config::default();
+    config.web.listen_addresses = vec![ListenAddress::Ip((Ipv4Addr::LOCALHOST, 0).into())];
+    let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
+    let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), Arc::new(Settings::new(config)))?;
+    let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), Arc::clone(&own)));
+    println!("{}", web.addresses().first().ok_or_else(|| anyhow!("no address"))?);
     let (end, ended) = oneshot::channel::<()>();
     thread::spawn(move || {
         // However it ends, whoever wanted this is gone.
@@ -69,12 +70,12 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         drop(end);
     });
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        http::serve(http::Listener::tcp(listener)?, exporter, async {
-            let _ = ended.await;
-        })
-        .await;
-        anyhow::Ok(())
-    })?;
+        web.into_server(exporter, Arc::new(|_| {}), own.expiry())
+            .run(async {
+                let _ = ended.await;
+            })
+            .await;
+    });
     sampler.stop();
     Ok(())
 }

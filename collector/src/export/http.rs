@@ -40,7 +40,7 @@ mod server;
 mod track;
 mod turns;
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use hyper::{
@@ -165,13 +165,6 @@ async fn metrics(exporter: &Exporter, server: &Server, head: &Parts) -> Answer {
             patience.as_secs_f64()
         )),
     }
-}
-
-/// Serves plain HTTP to everybody who can reach `listener`, until `shutdown`.
-pub async fn serve(listener: Listener, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
-    let live = Live { tls: None, gate: Arc::new(Unguarded), rate: None, headers: Vec::new() };
-    let server = Server::new(exporter, Options::default(), live, Arc::new(Unheard));
-    server.serve(vec![listener], shutdown).await;
 }
 
 #[cfg(test)]

@@ -2,16 +2,16 @@
 
 use std::{
     error::Error,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use collector::{
-    config::Config,
-    export::{Exporter, OwnMetrics, http},
-    pipeline::{Sampler, Settings},
+    config::{Config, ListenAddress},
+    export::{Exporter, OwnMetrics, auth::Observer},
+    pipeline::{Sampler, Settings, web},
     snapshot::{Counters, Owner, Row, Snapshot},
     source::{Kept, Probe, Source},
     units::{Bytes, Nanos, Uid},
@@ -65,20 +65,21 @@ impl Host {
         let rows = waits.iter().map(|(uid, waits)| row(*uid, waits)).collect();
         let users = Users::with_lookup(Box::new(|uid| Some(format!("user{uid}").into())))?;
         let own = Arc::new(OwnMetrics::new()?);
-        let settings = Arc::new(Settings::new(Config::default()));
-        let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), settings)?;
-        let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), own));
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
+        let mut config = Config::default();
+        config.web.listen_addresses = vec![ListenAddress::Ip(([127, 0, 0, 1], 0).into())];
+        let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
+        let address = web.addresses().first().copied().ok_or("no address")?;
+        let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), Arc::new(Settings::new(config)))?;
+        let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), Arc::clone(&own)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel::<()>();
         let server = thread::spawn(move || {
             runtime.block_on(async {
-                let Ok(listener) = http::Listener::tcp(listener) else { return };
-                http::serve(listener, exporter, async {
-                    let _ = ended.await;
-                })
-                .await;
+                web.into_server(exporter, Arc::new(|_| {}), own.expiry())
+                    .run(async {
+                        let _ = ended.await;
+                    })
+                    .await;
             });
             sampler.stop();
         });
