@@ -6,6 +6,8 @@
 
 #[path = "support/fixed.rs"]
 mod fixed;
+#[path = "support/modes.rs"]
+mod modes;
 #[path = "support/samples.rs"]
 mod samples;
 #[path = "support/daemon.rs"]
@@ -24,6 +26,7 @@ use std::{
 };
 
 use fixed::Host;
+use modes::Site;
 use nix::sys::signal::Signal;
 use support::{Daemon, get};
 
@@ -43,15 +46,18 @@ impl Prometheus {
 
     /// With more flags, and more of a scrape configuration: `key: value, …`.
     fn start_with(binary: PathBuf, target: SocketAddr, flags: &[&str], scraping: &str) -> Result<Self, Box<dyn Error>> {
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: uidmeter, static_configs: [{{targets: ['{target}']}}], {scraping}}}]\n"
+        );
+        Self::start_configured(binary, flags, &config)
+    }
+
+    /// With a whole configuration.
+    fn start_configured(binary: PathBuf, flags: &[&str], configuration: &str) -> Result<Self, Box<dyn Error>> {
         let data = tempfile::tempdir()?;
         let config = data.path().join("prometheus.yml");
-        fs::write(
-            &config,
-            format!(
-                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-                 scrape_configs: [{{job_name: uidmeter, static_configs: [{{targets: ['{target}']}}], {scraping}}}]\n"
-            ),
-        )?;
+        fs::write(&config, configuration)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(binary)
             .arg(format!("--config.file={}", config.display()))
@@ -284,4 +290,88 @@ fn promtool_2_accepts_the_web_configuration() -> Outcome {
 #[test]
 fn promtool_3_accepts_the_web_configuration() -> Outcome {
     accepts_the_samples_but(3, &[])
+}
+
+/// Sample of the web configuration, authentication file, heading of the documented scrape block.
+const MODES: [(Option<&str>, Option<&str>, &str); 6] = [
+    (None, None, "`none`"),
+    (Some("basic.yml"), None, "`basic`"),
+    (Some("tls.yml"), Some("jwt.toml"), "`jwt`"),
+    (Some("basic.yml"), Some("jwt.toml"), "`basic`"),
+    (Some("basic.yml"), Some("jwt.toml"), "`jwt`"),
+    (Some("mtls.yml"), Some("permissions.toml"), "Client certificates"),
+];
+
+fn scrapes_in_every_documented_mode(version: u32) -> Outcome {
+    let site = Site::new()?;
+    for (web_config, auth_file, heading) in MODES {
+        let path = |name: Option<&str>| name.map(|name| site.path(name));
+        let host = Host::start_guarded(path(web_config), path(auth_file))
+            .map_err(|error| format!("{web_config:?} {auth_file:?}: {error}"))?;
+        let binary = || from_environment(&format!("UIDMETER_PROMETHEUS_{version}"));
+        let scraped = Prometheus::start_configured(binary()?, &[], &site.block(heading, host.address)?)?;
+        scraped
+            .await_query("up{job=\"uidmeter\"}", is(1.0))
+            .map_err(|error| format!("{web_config:?} {auth_file:?} {heading}: {error}"))?;
+        if web_config.is_some() {
+            // TLS alone does not open the door.
+            let stranger = "scheme: https, tls_config: {insecure_skip_verify: true}";
+            let stranger = Prometheus::start_with(binary()?, host.address, &[], stranger)?;
+            stranger
+                .await_query("up{job=\"uidmeter\"}", is(0.0))
+                .map_err(|error| format!("{web_config:?} {auth_file:?}, without credentials: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn is(expected: f64) -> impl Fn(f64) -> bool {
+    move |found| (found - expected).abs() < f64::EPSILON
+}
+
+#[test]
+fn prometheus_2_scrapes_in_every_documented_mode() -> Outcome {
+    scrapes_in_every_documented_mode(2)
+}
+
+#[test]
+fn prometheus_3_scrapes_in_every_documented_mode() -> Outcome {
+    scrapes_in_every_documented_mode(3)
+}
+
+/// A new key comes beside the old one, Prometheus gets a token of it, and the old key goes. `follows` says whether this
+/// Prometheus reads its token's file at each scrape; one that keeps its first token is let in as long as the old key stands there.
+fn rotates_its_token(version: u32, follows: bool) -> Outcome {
+    let site = Site::new()?;
+    site.keygen("next", "next")?;
+    let jwt = fs::read_to_string(site.path("jwt.toml"))?;
+    let next = "[[jwt.keys]]\nkid = \"next\"\nalgorithm = \"EdDSA\"\nfile = \"next.key.pub\"\n";
+    let host = Host::start_guarded(Some(site.path("tls.yml")), Some(site.path("jwt.toml")))?;
+    let binary = from_environment(&format!("UIDMETER_PROMETHEUS_{version}"))?;
+    let prometheus = Prometheus::start_configured(binary, &[], &site.block("`jwt`", host.address)?)?;
+    prometheus.await_query("up", is(1.0))?;
+    // Both keys hold, then the token changes: nobody is turned away meanwhile.
+    site.write("jwt.toml", &format!("{jwt}\n{next}"))?;
+    thread::sleep(AFTER_A_LOOK);
+    site.mint("next", "next")?;
+    thread::sleep(Duration::from_secs(3));
+    prometheus.await_query("min_over_time(up[15s])", is(1.0))?;
+    // The old key goes.
+    let (before, _) = jwt.split_once("[[jwt.keys]]").ok_or("the sample has no key")?;
+    site.write("jwt.toml", &format!("{before}{next}"))?;
+    thread::sleep(AFTER_A_LOOK);
+    prometheus.await_query("up", is(if follows { 1.0 } else { 0.0 }))
+}
+
+/// Files are looked at every three seconds.
+const AFTER_A_LOOK: Duration = Duration::from_secs(5);
+
+#[test]
+fn prometheus_2_takes_a_new_token_at_its_next_scrape() -> Outcome {
+    rotates_its_token(2, true)
+}
+
+#[test]
+fn prometheus_3_keeps_its_first_token_so_both_keys_must_hold_for_a_while() -> Outcome {
+    rotates_its_token(3, false)
 }

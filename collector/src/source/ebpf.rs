@@ -110,8 +110,11 @@ impl EbpfSource {
             self.kernel.give_back(&free)?;
         }
         if recycles {
-            let gone = self.table.detach(&self.banks, walk, patience);
-            self.kernel.hide(&gone)?;
+            for (slot, user) in self.table.unused(&self.banks, walk, patience) {
+                if self.kernel.hide(user, slot)? {
+                    self.table.detach(slot);
+                }
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -60,13 +61,23 @@ impl Source for Still {
 }
 
 impl Host {
+    /// Serves whoever asks.
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
+        Self::start_guarded(None, None)
+    }
+
+    /// Serves whom these files let in.
+    pub(crate) fn start_guarded(
+        web_config: Option<PathBuf>,
+        auth_file: Option<PathBuf>,
+    ) -> Result<Self, Box<dyn Error>> {
         let waits = vec![(20_001, spread_evenly()), (20_002, two_kinds())];
         let rows = waits.iter().map(|(uid, waits)| row(*uid, waits)).collect();
         let users = Users::with_lookup(Box::new(|uid| Some(format!("user{uid}").into())))?;
         let own = Arc::new(OwnMetrics::new()?);
         let mut config = Config::default();
         config.web.listen_addresses = vec![ListenAddress::Ip(([127, 0, 0, 1], 0).into())];
+        (config.web.config_file, config.web.auth_file) = (web_config, auth_file);
         let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
         let address = web.addresses().first().copied().ok_or("no address")?;
         let sampler = Sampler::start(Box::new(Still(rows)), users, Arc::clone(&own), Arc::new(Settings::new(config)))?;

@@ -215,14 +215,18 @@ impl Attached {
         }
     }
 
-    /// Takes `users` out of the table, so that the programs no longer find their slots.
-    pub(super) fn hide(&mut self, users: &[Uid]) -> Result<(), AttachError> {
+    /// Takes `user` out of the table, so that the programs no longer find `slot`. `false` if they would not: whoever loses a race
+    /// for a slot owns another one for a moment.
+    pub(super) fn hide(&mut self, user: Uid, slot: u32) -> Result<bool, AttachError> {
         let map = self.ebpf.map_mut(maps::UID_SLOTS).ok_or(AttachError::Absent)?;
-        let mut slots: HashMap<_, u32, u32> = HashMap::try_from(map)?;
-        for uid in users {
-            slots.remove(&uid.0)?;
+        let mut slots = HashMap::<_, u32, u32>::try_from(map)?;
+        match slots.get(&user.0, 0) {
+            Ok(found) if found == slot => {}
+            Ok(_) | Err(MapError::KeyNotFound) => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
+        slots.remove(&user.0)?;
+        Ok(true)
     }
 
     /// Offers `slots` to new users.

@@ -4,7 +4,7 @@
 //! the next owner's begin where they stand. What the last owner did is kept beside the table, so that nothing is lost and
 //! counters go on when he comes back.
 //!
-//! Taking back a slot safely takes two walks over all tasks; see [`SlotTable::detach`] and [`SlotTable::release`].
+//! Taking back a slot safely takes two walks over all tasks; see [`SlotTable::unused`] and [`SlotTable::release`].
 
 use std::collections::BTreeMap;
 
@@ -148,23 +148,28 @@ impl SlotTable {
     }
 
     /// After walk number `walk`: the slots, with their owners, whose users have been without a task for more than `patience`
-    /// walks. They must now be removed from the table in the kernel, so that nobody finds them any more.
-    pub(super) fn detach(&mut self, banks: &Banks, walk: u64, patience: u32) -> Vec<Uid> {
+    /// walks. Once such a user is removed from the table in the kernel, so that nobody finds his slot any more, it is to be
+    /// [`SlotTable::detach`]ed.
+    pub(super) fn unused(&mut self, banks: &Banks, walk: u64, patience: u32) -> Vec<(u32, Uid)> {
         let mut gone = Vec::new();
         for (number, (slot, entry)) in
-            (0_usize..).zip(self.slots.iter_mut().zip(&self.owners)).skip(FIRST_USER_SLOT as usize)
+            (0_u32..).zip(self.slots.iter_mut().zip(&self.owners)).skip(FIRST_USER_SLOT as usize)
         {
             let Some(uid) = owner(*entry).filter(|_| !slot.detached) else {
                 continue;
             };
-            let used = banks.seen.load(number) == walk;
+            let used = banks.seen.load(number as usize) == walk;
             slot.unused_walks = if used { 0 } else { slot.unused_walks.saturating_add(1) };
             if slot.unused_walks > patience {
-                slot.detached = true;
-                gone.push(Uid(uid));
+                gone.push((number, Uid(uid)));
             }
         }
         gone
+    }
+
+    /// Nobody finds `slot` any more, but ledgers may still have it.
+    pub(super) fn detach(&mut self, slot: u32) {
+        self.slots[slot as usize].detached = true;
     }
 
     /// After a walk, number `walk`, that began when no program which might have found a detached slot was still running: the
