@@ -1,6 +1,6 @@
 //! Fixed texts, any bytes, and this very host.
 
-use std::{error::Error, fs, path::Path, time::Instant};
+use std::{error::Error, fs, path::Path};
 
 use proptest::prelude::{any, prop, proptest};
 
@@ -230,22 +230,4 @@ fn counters_of_this_host_never_fall() -> Outcome {
         before = now;
     }
     Ok(())
-}
-
-/// `cargo test -p collector --release --lib host -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "its purpose")]
-fn what_a_reading_costs() {
-    let mut reader = HostReader::open();
-    reader.read();
-    let mut times: Vec<_> = (0..2_000)
-        .map(|_| {
-            let began = Instant::now();
-            reader.read();
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    println!("p50 {:?}, p99 {:?}", times[1_000], times[1_980]);
 }
