@@ -19,7 +19,7 @@ use crate::{
     export::{Exporter, OwnMetrics, Part, auth::Observer},
     source::{
         ProbeGroup, ProbeState, Source,
-        ebpf::{EbpfSource, LoadError, Options, TableSize, table_size},
+        ebpf::{EbpfSource, LoadError, Options, TableSize, require_host, table_size},
     },
     users::Users,
 };
@@ -87,6 +87,8 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("the runtime"))?;
     // From here on a hangup waits for its turn instead of ending the process.
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
+    // First of all: the libraries behind TLS may wait for randomness, in vain on a host that cannot be observed.
+    require_host(&config.observe.btf).map_err(LoadError::from)?;
     let own = Arc::new(OwnMetrics::new()?);
     // Files and sockets come first: a port that is taken is found out before anything is loaded.
     let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;

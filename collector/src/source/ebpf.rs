@@ -28,7 +28,7 @@ use self::{
 };
 pub use self::{
     load::{LoadError, Options, TableSize, release_freed_memory, table_size},
-    preflight::{Check, Finding, Lacking, check_host},
+    preflight::{Check, Finding, Lacking, check_host, require_host},
     running::{HeldProgram, count_runs, programs_of},
 };
 use crate::{

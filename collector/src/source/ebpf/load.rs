@@ -12,7 +12,7 @@ use super::{
     banks::{Banks, Mapped, Words},
     btf::{Btf, BtfError},
     offsets,
-    preflight::{Finding, Lacking, check_host},
+    preflight::{Lacking, require_host},
     programs::{Attached, fd_of, with_causes},
 };
 use crate::{
@@ -92,11 +92,7 @@ pub(super) struct Loaded {
 
 /// Loads and attaches everything.
 pub(super) fn load(options: &Options) -> Result<Loaded, LoadError> {
-    for check in check_host(&options.btf) {
-        if let Finding::Missing(lacking) = check.finding {
-            return Err(lacking.into());
-        }
-    }
+    require_host(&options.btf)?;
     let loaded = attach(options);
     release_freed_memory();
     loaded

@@ -65,6 +65,18 @@ pub fn check_host(btf: &Path) -> Vec<Check> {
     checks
 }
 
+/// Looks at everything; for callers who want to know before they do anything else.
+///
+/// # Errors
+/// The first thing without which uidmeter cannot start.
+pub fn require_host(btf: &Path) -> Result<(), Lacking> {
+    let missing = check_host(btf).into_iter().find_map(|check| match check.finding {
+        Finding::Missing(lacking) => Some(lacking),
+        Finding::Fine(_) | Finding::Limited(_) => None,
+    });
+    missing.map_or(Ok(()), Err)
+}
+
 fn programs() -> Finding {
     if PROGRAMS.is_empty() {
         Finding::Missing(Lacking::Build(
