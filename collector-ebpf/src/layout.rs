@@ -135,7 +135,8 @@ pub mod page_kind {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Drains of a task that has no ledger; its work is charged once it has one.
+    /// Drains of a task whose ledger was not found: it has none, or (up to Linux 6.1) this CPU was in the middle of looking one
+    /// up. The work is charged at the next drain that finds one.
     pub no_ledger: u64,
     /// Drains that went to the overflow row.
     pub overflow: u64,

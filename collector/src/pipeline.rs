@@ -92,7 +92,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let own = Arc::new(OwnMetrics::new()?);
     // Files and sockets come first: a port that is taken is found out before anything is loaded.
     let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
-    let source = load_source(&config.observe, config.probes)?;
+    let source = EbpfSource::load_on_fit_host(&options(&config.observe, config.probes))?;
     for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }

@@ -92,7 +92,7 @@ impl Census {
 /// What could not be attributed, host-wide, since the collector started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unattributed {
-    /// Drains of a task without a ledger.
+    /// Drains of a task whose ledger was not found; a later drain charges the work.
     pub no_ledger: u64,
     /// Drains that were charged to [`Owner::Overflow`].
     pub overflow: u64,

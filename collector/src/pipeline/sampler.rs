@@ -27,7 +27,7 @@ use self::{
 use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
-    rates::{Usage, usage},
+    rates::usage,
     snapshot::Snapshot,
     source::Source,
     users::Users,
@@ -72,8 +72,13 @@ impl Sampler {
     ) -> io::Result<Self> {
         let (requests, inbox) = channel();
         let published = Arc::new(Published::default());
-        let mut state = State {
+        published.store(Arc::new(View {
+            probes: source.probes().into(),
+            kernel_memory: source.kernel_memory(),
             user_slots: source.user_slots(),
+            ..View::default()
+        }));
+        let mut state = State {
             source,
             users,
             own,
@@ -143,7 +148,6 @@ struct State {
     /// A snapshot that nobody reads any more, for its memory.
     spare: Option<Snapshot>,
     generation: u64,
-    user_slots: u32,
     settings: Arc<Settings>,
     host: HostContext,
     books: Books,
@@ -213,30 +217,13 @@ impl State {
         let started = Instant::now();
         let snapshot = self.read();
         let usage = usage(&self.at_last_tick, &snapshot).unwrap_or_default();
-        let last = self.published.load();
-        let probes = if self.generation == 0 { self.source.probes().into() } else { Arc::clone(&last.probes) };
         let settings = self.settings.load();
         self.users.configure(settings.users.names, settings.users.name_timeout);
         let names = self.users.names(snapshot.users(), started);
         let before = std::mem::replace(&mut self.at_last_tick, Arc::clone(&snapshot));
-        let kernel_memory = if self.generation == 0 { self.source.kernel_memory() } else { last.kernel_memory };
         let host = self.host.younger_than(MOST_AGE, settings.host, started);
         self.books.note(&usage, snapshot.taken, settings.bursts.peak_window);
-        let (kept, shown, bursts) = (last.kept, Arc::clone(&last.shown), Arc::clone(&last.bursts));
-        drop(last);
-        let usage = Arc::new(usage);
-        self.publish(View {
-            snapshot,
-            kept,
-            shown,
-            bursts,
-            usage,
-            names,
-            host,
-            probes,
-            kernel_memory,
-            ..View::default()
-        });
+        self.publish(View { snapshot, usage: Arc::new(usage), names, host, ..self.last() });
         self.spare = Arc::try_unwrap(before).ok();
         self.own.tick(started.elapsed(), late);
     }
@@ -246,24 +233,17 @@ impl State {
         // Never so long that the next tick is late for it.
         let patience = NAMES.min(self.interval() / 4);
         let names = self.users.names_within(snapshot.users(), Instant::now(), patience);
-        let usage: Arc<Usage> = Arc::clone(&self.published.load().usage);
         let probes = self.source.probes().into();
         let kernel_memory = self.source.kernel_memory();
         let host = self.host.younger_than(Duration::ZERO, self.settings.load().host, Instant::now());
         let kept = self.source.kept();
         let (shown, bursts) = self.books.shown(&snapshot);
-        self.publish(View {
-            snapshot,
-            kept,
-            shown,
-            bursts,
-            usage,
-            names,
-            host,
-            probes,
-            kernel_memory,
-            ..View::default()
-        })
+        self.publish(View { snapshot, kept, shown, bursts, names, host, probes, kernel_memory, ..self.last() })
+    }
+
+    /// What was last published, for what stays as it was.
+    fn last(&self) -> View {
+        View::clone(&self.published.load())
     }
 
     /// What is looked after between two ticks, about once a second.
@@ -282,7 +262,7 @@ impl State {
 
     fn publish(&mut self, view: View) -> Arc<View> {
         self.generation += 1;
-        let view = Arc::new(View { generation: self.generation, user_slots: self.user_slots, ..view });
+        let view = Arc::new(View { generation: self.generation, ..view });
         self.published.store(Arc::clone(&view));
         view
     }

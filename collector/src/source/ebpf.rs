@@ -61,6 +61,15 @@ impl EbpfSource {
     /// # Errors
     /// The host lacks something that is needed, or the kernel refuses; nothing stays attached.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
+        require_host(&options.btf)?;
+        Self::load_on_fit_host(options)
+    }
+
+    /// The same on a host that [`require_host`] has found fit.
+    ///
+    /// # Errors
+    /// The kernel refuses; nothing stays attached.
+    pub fn load_on_fit_host(options: &Options) -> Result<Self, LoadError> {
         let Loaded { kernel, banks, fields } = load::load(options)?;
         let mut source = Self {
             table: SlotTable::new(banks.slots),

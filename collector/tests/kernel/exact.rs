@@ -1,9 +1,9 @@
 //! Sums: uidmeter's against the kernel's.
 
-use std::{thread, time::Duration};
+use std::{error::Error, fs, thread, time::Duration};
 
 use collector::{
-    snapshot::{Counters, Owner},
+    snapshot::{Counters, Owner, Unattributed},
     source::{
         Source as _,
         ebpf::{EbpfSource, Options},
@@ -43,8 +43,11 @@ fn closed(uid: u32, others: &[u32], what: &[&str]) -> Outcome {
 
 /// Nothing was lost, missed or clamped.
 pub(crate) fn healthy(source: &mut EbpfSource) -> Outcome {
-    let unattributed = read(source).unattributed;
-    if unattributed != collector::snapshot::Unattributed::default() {
+    let mut unattributed = read(source).unattributed;
+    if unattributed.no_ledger <= MOST_BUSY && storage_can_be_busy()? {
+        unattributed.no_ledger = 0;
+    }
+    if unattributed != Unattributed::default() {
         return Err(format!("something was not attributed: {unattributed:?}").into());
     }
     for probe in source.probes() {
@@ -53,6 +56,18 @@ pub(crate) fn healthy(source: &mut EbpfSource) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Lookups that may fail in one test where [`storage_can_be_busy`].
+const MOST_BUSY: u64 = 10;
+
+/// Whether this kernel refuses to look a ledger up on a CPU that is in the middle of looking one up, as up to Linux 6.1
+/// (`bpf_task_storage_trylock` in kernel/bpf/bpf_task_storage.c, gone from lookups in 6.2). What was not drained then is
+/// drained the next time, so sums stay exact.
+fn storage_can_be_busy() -> Result<bool, Box<dyn Error>> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    Ok((numbers.next(), numbers.next()) < (Some(6), Some(2)))
 }
 
 pub(crate) fn eprintln_figures(what: &str, ours: u64, kernel: u64) {

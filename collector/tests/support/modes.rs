@@ -12,6 +12,8 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
+use crate::samples;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const DOCUMENT: &str = include_str!("../../../docs/SECURITY-EXPORTER.md");
@@ -25,11 +27,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Result<Self> {
-        let site = Self { folder: tempfile::tempdir()? };
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/web"))? {
-            let entry = entry?;
-            fs::copy(entry.path(), site.path(&entry.file_name().to_string_lossy()))?;
-        }
+        let site = Self { folder: samples::copy()? };
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

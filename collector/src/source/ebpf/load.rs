@@ -12,7 +12,7 @@ use super::{
     banks::{Banks, Mapped, Words},
     btf::{Btf, BtfError},
     offsets,
-    preflight::{Lacking, require_host},
+    preflight::Lacking,
     programs::{Attached, fd_of, with_causes},
 };
 use crate::{
@@ -92,15 +92,13 @@ pub(super) struct Loaded {
 
 /// Loads and attaches everything.
 pub(super) fn load(options: &Options) -> Result<Loaded, LoadError> {
-    require_host(&options.btf)?;
     let loaded = attach(options);
     release_freed_memory();
     loaded
 }
 
 fn attach(options: &Options) -> Result<Loaded, LoadError> {
-    let read = |path: &str| fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source });
-    let cpus = cpu_list(&read("/sys/devices/system/cpu/possible")?).last().map_or(1, |last| last + 1);
+    let cpus = possible_cpus()?;
     let slots = slots(options, cpus)?;
     let bytes = fs::read(&options.btf).map_err(|source| LoadError::Read { path: options.btf.clone(), source })?;
     let (mut ebpf, fields) = load_object(&bytes, cpus, slots)?;
@@ -177,12 +175,9 @@ pub struct TableSize {
 /// # Errors
 /// Too little memory is allowed, or the CPUs are not known.
 pub fn table_size(options: &Options) -> Result<TableSize, LoadError> {
-    let count = |path: &str| match fs::read_to_string(path) {
-        Ok(list) => Ok(cpu_list(&list)),
-        Err(source) => Err(LoadError::Read { path: path.into(), source }),
-    };
-    let possible_cpus = count("/sys/devices/system/cpu/possible")?.last().map_or(1, |last| last + 1);
-    let online_cpus = u32::try_from(count("/sys/devices/system/cpu/online")?.len()).unwrap_or(u32::MAX);
+    let possible_cpus = possible_cpus()?;
+    let online = online_cpus().map_err(|source| LoadError::Read { path: ONLINE.into(), source })?;
+    let online_cpus = u32::try_from(online.len()).unwrap_or(u32::MAX);
     let slots = slots(options, possible_cpus)?;
     let memory = Bytes(u64::from(slots) * per_slot(possible_cpus));
     Ok(TableSize { possible_cpus, online_cpus, users: slots - FIRST_USER_SLOT, memory })
@@ -234,9 +229,18 @@ fn per_cpu_offset() -> u64 {
     line.and_then(|line| u64::from_str_radix(line.split(' ').next()?, 16).ok()).unwrap_or(0)
 }
 
+const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// Number of CPUs that this host can have: one more than the greatest number of one.
+fn possible_cpus() -> Result<u32, LoadError> {
+    let list = fs::read_to_string(POSSIBLE).map_err(|source| LoadError::Read { path: POSSIBLE.into(), source })?;
+    Ok(cpu_list(&list).last().map_or(1, |last| last + 1))
+}
+
 /// The CPUs that are running now.
 pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
-    fs::read_to_string("/sys/devices/system/cpu/online").map(|text| cpu_list(&text))
+    fs::read_to_string(ONLINE).map(|text| cpu_list(&text))
 }
 
 /// CPU numbers in a list like `0-3,6`, as the kernel writes them (`cpumap_print_to_pagebuf`).
