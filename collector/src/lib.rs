@@ -25,6 +25,8 @@ pub mod roster;
 
 pub mod view;
 
+pub mod limits;
+
 pub mod export;
 
 pub mod token;

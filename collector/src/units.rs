@@ -2,8 +2,11 @@
 
 use std::{fmt, ops::AddAssign, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// A user's number as the initial user namespace sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Uid(pub u32);
 
 impl fmt::Display for Uid {
@@ -46,8 +49,16 @@ impl AddAssign for Nanos {
 pub struct UnixTime(pub Nanos);
 
 /// An amount of memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    /// For people: `2.0 GiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        bytesize::ByteSize(self.0).display().iec().fmt(f)
+    }
+}
 
 /// CPUs' worth of something: 1.5 is one and a half CPUs kept busy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]

@@ -10,9 +10,9 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 16] = [
-    "units", "config", "snapshot", "source", "host", "users", "rates", "rolling", "bursts", "roster", "view", "policy",
-    "enforce", "export", "token", "pipeline",
+const ORDER: [&str; 17] = [
+    "units", "config", "snapshot", "source", "host", "users", "rates", "rolling", "bursts", "roster", "view", "limits",
+    "policy", "enforce", "export", "token", "pipeline",
 ];
 
 /// The BPF library's crates, and the only place that may name them.
