@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
-    pipeline::{RunError, web::OpenError},
+    pipeline::{PrivilegeError, RunError, web::OpenError},
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -98,6 +98,8 @@ impl From<RunError> for Failure {
             RunError::Load(error) => error.into(),
             RunError::Web(OpenError::Files(problems)) => Self { code: USAGE, sentences: problems.0 },
             RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
+            RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
+            RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
     }

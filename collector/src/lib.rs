@@ -23,9 +23,9 @@ pub mod bursts;
 
 pub mod roster;
 
-pub mod view;
-
 pub mod limits;
+
+pub mod view;
 
 pub mod export;
 
