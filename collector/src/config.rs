@@ -26,6 +26,10 @@ pub mod settings;
 
 use std::{path::PathBuf, time::Duration};
 
+pub(crate) use self::{
+    file::{Lines, Unreadable, nearest, quotable, shown, text_of},
+    kind::{quoted, size, time},
+};
 pub use self::{
     flags::{ObserveFlags, RunFlags},
     kind::Kind,

@@ -27,6 +27,8 @@ pub mod view;
 
 pub mod limits;
 
+pub mod policy;
+
 pub mod export;
 
 pub mod token;
