@@ -5,6 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use collector::{
     config::ConfigError,
     pipeline::{RunError, web::OpenError},
+    policy::PolicyErrors,
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -110,6 +111,12 @@ impl From<TokenError> for Failure {
             TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PolicyErrors> for Failure {
+    fn from(error: PolicyErrors) -> Self {
+        Self { code: USAGE, sentences: error.0.iter().map(ToString::to_string).collect() }
     }
 }
 

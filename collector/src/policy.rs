@@ -11,6 +11,7 @@
 //! | [`schedule`] | when a rule is off |
 //! | [`observation`] | what an evaluation is told |
 //! | [`engine`] | what has been seen and decided so far, and what follows from an observation |
+//! | [`series`] | observations that were recorded or written by hand
 //! | `permits` | the bounds that hold for whoever asks |
 
 pub mod engine;
@@ -21,6 +22,7 @@ pub mod people;
 mod permits;
 pub mod rule;
 pub mod schedule;
+pub mod series;
 pub mod value;
 
 use std::{fmt, path::Path, time::Duration};
@@ -31,7 +33,7 @@ pub use self::{
     engine::{Action, Decision, Engine, Evaluation},
     observation::{Clock, HostLoad, Observation, Person, UserLoad},
     people::Refusal,
-    rule::{Mode, Rule},
+    rule::Rule,
 };
 use self::{
     people::People,

@@ -32,8 +32,9 @@ use self::{
     record::{FORGOTTEN, Record, Watch, may_suffer},
     rules::{Victim, level_around},
 };
-use super::{Clock, Mode, Observation, Person, Policy, UserLoad, rule::Subject, schedule::Moment};
+use super::{Clock, Observation, Person, Policy, UserLoad, rule::Subject, schedule::Moment};
 use crate::{
+    config::Mode,
     limits::{Cause, Limits, Order},
     units::{Nanos, Uid},
 };
@@ -78,7 +79,8 @@ impl Engine {
     /// Puts another policy into force, from the next evaluation on: who is limited stays so as far as the same rule of
     /// the new one covers him, and is released otherwise.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
-        let old = std::mem::replace(&mut self.policy, Arc::clone(&policy));
+        let old = std::mem::replace(&mut self.policy, policy);
+        let policy = Arc::clone(&self.policy);
         let kept: Vec<Option<usize>> =
             policy.rules.iter().map(|rule| old.rules.iter().position(|known| known.name == rule.name)).collect();
         let around = unlatched(&policy);
@@ -147,12 +149,11 @@ impl Engine {
         let mut decisions = Vec::new();
         for record in self.records.values_mut() {
             let idle;
-            let load = match record.at {
-                Some(at) => facts.people[at],
-                None => {
-                    idle = UserLoad::idle(record.person.clone());
-                    &idle
-                }
+            let load = if let Some(at) = record.at {
+                facts.people[at]
+            } else {
+                idle = UserLoad::idle(record.person.clone());
+                &idle
             };
             let mut pending = None;
             for (number, rule) in policy.rules.iter().enumerate() {

@@ -231,7 +231,7 @@ pub const METRICS: [MetricKey; 11] = [
     metric(
         "victim_wait_p99",
         Metric::VictimWaitP99,
-        Kind::TimeAmount { least: Duration::from_micros(10), most: Duration::from_secs(60) },
+        Kind::TimeAmount { least: Duration::from_micros(10), most: Duration::from_mins(1) },
         "99th percentile of the waits for a CPU of whoever else waits longest",
     ),
     metric(

@@ -170,7 +170,7 @@ impl Builder<'_> {
                 }
             }
             let shares_rule = |other: &Override| match (&of_rules, &other.rules) {
-                (Some(these), Some(those)) => these.iter().any(|name| those.contains(name)),
+                (Some(own), Some(others)) => own.iter().any(|name| others.contains(name)),
                 _ => true,
             };
             for other in overrides.iter().filter(|other| shares_rule(other)) {

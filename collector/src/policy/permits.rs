@@ -2,11 +2,14 @@
 //! by itself, since what asks it reads strangers' input.
 
 use super::{
-    Mode, Person, Policy, Refusal, Rule,
+    Person, Policy, Refusal, Rule,
     rule::{Amount, Step},
     value::millicores,
 };
-use crate::limits::{Order, Property};
+use crate::{
+    config::Mode,
+    limits::{Order, Property},
+};
 
 impl Policy {
     /// Whether `order` may be carried out on `person`. Giving everything back always may.
@@ -66,7 +69,7 @@ impl Policy {
         let floors = self.floors(person, Some(&rule.name));
         let memory = |of: fn(&Step) -> Option<Amount>| {
             let floor = floors.memory.0;
-            tightest(rule, of).map(|amount| amount.map_or(floor, |bytes| floor.max(bytes as u64)))
+            tightest(rule, of).map(|bytes| floor.max(bytes as u64))
         };
         match property {
             Property::CpuWeight => {
@@ -76,7 +79,7 @@ impl Policy {
                 Some(rule.steps.iter().filter_map(|step| step.io_weight).min()?.max(floors.io_weight).get().into())
             }
             Property::CpuMax => {
-                let cores = tightest(rule, |step| step.cpu_max)?.and_then(millicores);
+                let cores = millicores(tightest(rule, |step| step.cpu_max)?);
                 Some(cores.map_or(floors.cpu_max, |cores| cores.max(floors.cpu_max)).get().into())
             }
             Property::MemoryHigh => memory(|step| step.memory_high),
@@ -87,12 +90,12 @@ impl Policy {
     }
 }
 
-/// The least absolute amount of all steps: `Some(None)` if one of them is a share, so that there is none, and `None` if
-/// no step has one.
-fn tightest(rule: &Rule, of: fn(&Step) -> Option<Amount>) -> Option<Option<f64>> {
-    rule.steps.iter().filter_map(of).fold(None, |least: Option<Option<f64>>, amount| match (least, amount) {
-        (None, Amount::Absolute(amount)) => Some(Some(amount)),
-        (Some(Some(least)), Amount::Absolute(amount)) => Some(Some(least.min(amount))),
-        _ => Some(None),
-    })
+/// The least absolute amount of all steps: 0 if one of them is a share, which could be anything, and `None` if no step has
+/// one.
+fn tightest(rule: &Rule, of: fn(&Step) -> Option<Amount>) -> Option<f64> {
+    let amounts = rule.steps.iter().filter_map(of).map(|amount| match amount {
+        Amount::Absolute(amount) => amount,
+        Amount::Share(_) => 0.0,
+    });
+    amounts.reduce(f64::min)
 }

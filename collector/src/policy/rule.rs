@@ -2,43 +2,15 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     people::{Choice, Selection},
     schedule::Schedule,
 };
 use crate::{
+    config::Mode,
     limits::{Millicores, Weight},
     units::Bytes,
 };
-
-/// How far a policy, or one of its rules, goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Nothing is evaluated.
-    Off,
-    /// Everything but the write.
-    #[default]
-    DryRun,
-    /// Limits are written.
-    Enforce,
-}
-
-impl Mode {
-    /// All, from the least.
-    pub const ALL: [Self; 3] = [Self::Off, Self::DryRun, Self::Enforce];
-
-    /// Its name in files and figures.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::DryRun => "dry-run",
-            Self::Enforce => "enforce",
-        }
-    }
-}
 
 /// An amount that stands for itself, or for a share of what this host has: 0.5 is a half.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,13 +8,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::{
-    people::UidRange,
-    rule::{Amount, Mode},
-    schedule::Span,
-};
+use super::{people::UidRange, rule::Amount, schedule::Span};
 use crate::{
-    config::{size, time},
+    config::{Mode, size, time},
     limits::{Millicores, Weight},
     units::Bytes,
 };
@@ -135,7 +131,7 @@ impl Kind {
             Self::Rate => Value::Bytes(rate(value)?),
             Self::RateAmount => Value::Amount(absolute(rate(value)?)),
             Self::Zone => Value::Zone(zone(text(value)?)?),
-            Self::Mode => Value::Mode(Mode::ALL.into_iter().find(|mode| Some(mode.name()) == text(value))?),
+            Self::Mode => Value::Mode(Mode::ALL.into_iter().find(|mode| Some(mode.word()) == text(value))?),
             Self::Name => Value::Text(text(value).filter(|text| is_name(text))?.into()),
             Self::Names => Value::Texts(list(value, |item| {
                 text(item).filter(|text| !text.is_empty() && text.len() < 256).map(ToOwned::to_owned)

@@ -43,7 +43,7 @@ impl<'a> Facts<'a> {
     pub(super) fn host(&self, metric: Metric) -> Option<f64> {
         let host = self.host;
         match metric {
-            Metric::HostCpuBusy => self.of_all(sane(host.busy.0), self.cpus),
+            Metric::HostCpuBusy => of_all(sane(host.busy.0), self.cpus),
             Metric::CpuPressure => host.cpu_pressure.map(sane),
             Metric::MemoryPressure => host.memory_pressure.map(sane),
             Metric::IoPressure => host.io_pressure.map(sane),
@@ -52,21 +52,17 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn of_all(&self, part: f64, all: f64) -> Option<f64> {
-        (all > 0.0).then(|| part / all)
-    }
-
     /// A user's own figure, or what he suffers.
     pub(super) fn user(&self, metric: Metric, user: &UserLoad) -> Option<f64> {
         let (cpu, waiting) = (sane(user.cpu.0), sane(user.waiting.0));
         match metric {
             Metric::UserCpu => Some(cpu),
-            Metric::UserCpuFairShares => self.of_all(cpu, self.fair),
+            Metric::UserCpuFairShares => of_all(cpu, self.fair),
             Metric::UserMemory => Some(float(user.memory)),
             Metric::UserWriteRate => Some(float(user.write_rate)),
             #[expect(clippy::cast_precision_loss, reason = "compared with a threshold of people's making")]
             Metric::VictimWaitP99 => user.wait_p99.map(|wait| wait.0 as f64),
-            Metric::VictimWaitShare => self.of_all(waiting, cpu + waiting),
+            Metric::VictimWaitShare => of_all(waiting, cpu + waiting),
             _ => None,
         }
     }
@@ -74,7 +70,7 @@ impl<'a> Facts<'a> {
     /// What `amount` is on this host, in the unit of `metric`.
     pub(super) fn amount(&self, metric: Metric, amount: Amount) -> Option<f64> {
         match (metric, amount) {
-            (Metric::UserCpu, Amount::Share(share)) => (self.cpus > 0.0).then(|| share * self.cpus),
+            (Metric::UserCpu, Amount::Share(share)) => (self.cpus > 0.0).then_some(share * self.cpus),
             (Metric::UserMemory | Metric::MemoryAvailable, Amount::Share(share)) => self.of_memory(share),
             (_, Amount::Share(amount) | Amount::Absolute(amount)) => Some(amount),
         }
@@ -84,6 +80,11 @@ impl<'a> Facts<'a> {
     pub(super) fn of_memory(&self, share: f64) -> Option<f64> {
         (self.host.memory_total.0 > 0).then(|| share * float(self.host.memory_total))
     }
+}
+
+/// `None` of nothing.
+fn of_all(part: f64, all: f64) -> Option<f64> {
+    (all > 0.0).then(|| part / all)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "compared with thresholds of people's making")]

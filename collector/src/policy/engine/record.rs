@@ -10,11 +10,12 @@ use super::{
     state::{Limited, State, Times},
 };
 use crate::{
+    config::Mode,
     limits::{Cause, Limits},
     policy::{
         Person, Policy, Refusal, Rule, UserLoad,
         observation::sane,
-        rule::{Metric, Mode, Offences, Subject},
+        rule::{Metric, Offences, Subject},
     },
     units::Nanos,
 };

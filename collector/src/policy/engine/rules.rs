@@ -119,7 +119,7 @@ impl Moment<'_> {
             } else if limit.step == 0 {
                 self.end(record, load, condition);
             } else {
-                self.relax(record, load, condition, limit);
+                self.relax(record, load, condition, &limit);
             }
         } else if self.pending_since(record).is_some_and(|since| {
             span(since.max(limit.changed), self.now) >= self.rule.step_after && self.is_ripe(record)
@@ -159,12 +159,15 @@ impl Moment<'_> {
         self.change(record, Limit { step, limits, reason, changed: self.now, calm: None, relaxed: false, ..limit });
     }
 
-    fn relax(&self, record: &mut Record, load: &UserLoad, condition: usize, limit: Limit) {
+    fn relax(&self, record: &mut Record, load: &UserLoad, condition: usize, limit: &Limit) {
         let step = limit.step - 1;
         let limits = resolve::relaxed(self.resolved(record, load, step), limit.limits);
         let reason = self.relief(record, load, condition);
         // Calm is asked for anew before the next step back.
-        self.change(record, Limit { step, limits, reason, changed: self.now, calm: None, relaxed: true, ..limit });
+        self.change(
+            record,
+            Limit { step, limits, reason, changed: self.now, calm: None, relaxed: true, ..limit.clone() },
+        );
     }
 
     fn end(&self, record: &mut Record, load: &UserLoad, condition: usize) {

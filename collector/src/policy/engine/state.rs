@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use crate::{
+    config::Mode,
     limits::{Limits, Order},
-    policy::Mode,
     units::{Nanos, Uid},
 };
 

@@ -7,7 +7,8 @@ use super::{
     Action, Decision, Engine,
 };
 use crate::{
-    policy::{Clock, HostLoad, Mode, Observation, UserLoad},
+    config::Mode,
+    policy::{Clock, HostLoad, Observation, UserLoad},
     units::{Bytes, Cores, Nanos, Uid, UnixTime},
 };
 

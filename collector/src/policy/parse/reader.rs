@@ -11,12 +11,12 @@ use toml::{
 use super::super::{
     keys::Key,
     people::UidRange,
-    rule::{Amount, Mode},
+    rule::Amount,
     schedule::Span,
     value::{Kind, Value},
 };
 use crate::{
-    config::{Lines, Problem, nearest, quotable, shown},
+    config::{Lines, Mode, Problem, nearest, quotable, shown},
     limits::{Millicores, Weight},
     units::Bytes,
 };
@@ -103,12 +103,11 @@ impl Reader {
 
     fn unknown(&self, line: usize, group: &str, found: &str, keys: &[Key]) {
         let name = joined(group, &quotable(found));
-        let advice = match nearest(found, keys.iter().map(|key| (key.name, key.name))) {
-            Some(near) => format!("did you mean {near}?"),
-            None => {
-                let all: Vec<_> = keys.iter().map(|key| key.name).collect();
-                format!("there are {}", all.join(", "))
-            }
+        let advice = if let Some(near) = nearest(found, keys.iter().map(|key| (key.name, key.name))) {
+            format!("did you mean {near}?")
+        } else {
+            let all: Vec<_> = keys.iter().map(|key| key.name).collect();
+            format!("there are {}", all.join(", "))
         };
         let problem = Problem::Unknown { path: self.path(), line, what: "setting", name, advice };
         self.problems.borrow_mut().push((line, problem));
