@@ -26,6 +26,12 @@ pub mod settings;
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::Serialize;
+
+pub(crate) use self::{
+    file::{Lines, Unreadable, nearest, quotable, shown, text_of},
+    kind::{quoted, size, time},
+};
 pub use self::{
     flags::{ObserveFlags, RunFlags},
     kind::Kind,
@@ -138,8 +144,9 @@ pub struct LimitOptions {
     pub hook_timeout: Duration,
 }
 
-/// What becomes of the policy's decisions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of the policy's decisions; what comes later goes farther.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// None are taken.
     Off,

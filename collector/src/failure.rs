@@ -4,7 +4,12 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
+<<<<<<< HEAD
     pipeline::{PrivilegeError, RunError, web::OpenError},
+=======
+    pipeline::{RunError, web::OpenError},
+    policy::PolicyErrors,
+>>>>>>> policy
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -112,6 +117,12 @@ impl From<TokenError> for Failure {
             TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PolicyErrors> for Failure {
+    fn from(error: PolicyErrors) -> Self {
+        Self { code: USAGE, sentences: error.0.iter().map(ToString::to_string).collect() }
     }
 }
 

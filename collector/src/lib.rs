@@ -25,7 +25,11 @@ pub mod roster;
 
 pub mod limits;
 
+<<<<<<< HEAD
 pub mod view;
+=======
+pub mod policy;
+>>>>>>> policy
 
 pub mod export;
 
