@@ -4,12 +4,8 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
-<<<<<<< HEAD
     pipeline::{PrivilegeError, RunError, web::OpenError},
-=======
-    pipeline::{RunError, web::OpenError},
     policy::PolicyErrors,
->>>>>>> policy
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };

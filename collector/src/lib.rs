@@ -25,11 +25,9 @@ pub mod roster;
 
 pub mod limits;
 
-<<<<<<< HEAD
 pub mod view;
-=======
+
 pub mod policy;
->>>>>>> policy
 
 pub mod export;
 
