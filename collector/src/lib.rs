@@ -27,6 +27,8 @@ pub mod view;
 
 pub mod limits;
 
+pub mod enforce;
+
 pub mod export;
 
 pub mod token;
