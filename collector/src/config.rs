@@ -50,6 +50,10 @@ pub struct Config {
     pub probes: Probes,
     /// How bursts are shown.
     pub bursts: Bursts,
+    /// How users who harm others are limited.
+    pub limits: LimitOptions,
+    /// What the daemon itself may do.
+    pub process: Process,
     /// How figures are served.
     pub web: Web,
 }
@@ -105,6 +109,85 @@ pub struct Bursts {
     pub peak_window: Duration,
 }
 
+/// How users who harm others are limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitOptions {
+    /// What becomes of the policy's decisions.
+    pub mode: Mode,
+    /// File with the rules.
+    pub policy_file: Option<PathBuf>,
+    /// Time between evaluations.
+    pub interval: Duration,
+    /// Who sets limits.
+    pub driver: Driver,
+    /// Folder for the driver `cgroupfs`.
+    pub cgroup_root: PathBuf,
+    /// How long a limit stays when nobody renews it.
+    pub lease: Duration,
+    /// File that remembers what was changed.
+    pub journal: PathBuf,
+    /// File with a line for each change.
+    pub audit_log: Option<PathBuf>,
+    /// Socket of `uidmeter limits`.
+    pub control_socket: Option<PathBuf>,
+    /// Program to start at each change.
+    pub hook: Option<PathBuf>,
+    /// URL to tell of each change.
+    pub webhook: Option<String>,
+    /// Longest time for either.
+    pub hook_timeout: Duration,
+}
+
+/// What becomes of the policy's decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// None are taken.
+    Off,
+    /// They are taken and shown; nothing is changed.
+    #[default]
+    DryRun,
+    /// They are carried out.
+    Enforce,
+}
+
+impl Mode {
+    /// All, in the order of [`Self::WORDS`].
+    pub const ALL: [Self; 3] = [Self::Off, Self::DryRun, Self::Enforce];
+    /// How they are written.
+    pub const WORDS: [&str; 3] = ["off", "dry-run", "enforce"];
+
+    /// How it is written.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// Who sets limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// systemd where it runs, else the file system of cgroup v2.
+    #[default]
+    Auto,
+    /// systemd, over D-Bus.
+    Systemd,
+    /// uidmeter, in the file system of cgroup v2.
+    Cgroupfs,
+}
+
+impl Driver {
+    /// All, in the order of [`Self::WORDS`].
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Systemd, Self::Cgroupfs];
+    /// How they are written.
+    pub const WORDS: [&str; 3] = ["auto", "systemd", "cgroupfs"];
+}
+
+/// What the daemon itself may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// User that it becomes; `None` means `uidmeter` or `nobody`.
+    pub user: Option<String>,
+}
+
 /// How figures are served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Web {
@@ -134,6 +217,8 @@ impl Default for Config {
             host: false,
             probes: Probes::default(),
             bursts: Bursts::default(),
+            limits: LimitOptions::default(),
+            process: Process::default(),
             web: Web::default(),
         };
         for setting in settings::SETTINGS {

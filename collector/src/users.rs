@@ -8,36 +8,67 @@ mod name;
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
+    ffi::{CString, OsString},
     io,
+    os::unix::ffi::OsStrExt as _,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use nix::unistd::User;
+use nix::unistd::{Gid, User, getgrouplist};
 
 use self::desk::Desk;
 use crate::units::Uid;
 
 /// Names known at one moment. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<HashMap<Uid, Arc<str>>>);
+pub struct Names(Arc<HashMap<Uid, Known>>);
+
+/// What the name service says of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    name: Arc<str>,
+    groups: Arc<[u32]>,
+}
 
 impl Names {
     /// The user's name, if it is known by now.
     pub fn get(&self, uid: Uid) -> Option<&Arc<str>> {
-        self.0.get(&uid)
+        self.0.get(&uid).map(|known| &known.name)
+    }
+
+    /// Numbers of all groups that the user belongs to, if the user is known by now.
+    pub fn groups(&self, uid: Uid) -> Option<&Arc<[u32]>> {
+        self.0.get(&uid).map(|known| &known.groups)
     }
 }
 
 impl FromIterator<(Uid, Arc<str>)> for Names {
+    /// Of users without groups.
     fn from_iter<T: IntoIterator<Item = (Uid, Arc<str>)>>(names: T) -> Self {
-        Self(Arc::new(names.into_iter().collect()))
+        let known = |(uid, name)| (uid, Known { name, groups: [].into() });
+        Self(Arc::new(names.into_iter().map(known).collect()))
     }
 }
 
-/// Asks the system for a user's name: `None` if there is no such user. May block, for ever if need be.
-pub type Lookup = dyn Fn(Uid) -> Option<OsString> + Send + Sync;
+/// Asks the system for a user: `None` if there is no such user. May block, for ever if need be.
+pub type Lookup = dyn Fn(Uid) -> Option<Entry> + Send + Sync;
+
+/// What the system says of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Name, in any bytes.
+    pub name: OsString,
+    /// Numbers of all groups, the main one among them.
+    pub groups: Vec<u32>,
+}
+
+impl<T: Into<OsString>> From<T> for Entry {
+    /// A user without groups.
+    fn from(name: T) -> Self {
+        Self { name: name.into(), groups: Vec::new() }
+    }
+}
 
 /// How long an answer is believed, so that a renamed user is noticed.
 const BELIEVED: Duration = Duration::from_mins(10);
@@ -53,8 +84,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The cache of names and the threads behind it.
 #[derive(Debug)]
 pub struct Users {
-    known: HashMap<Uid, Known>,
-    /// Of everybody in `known` who has one.
+    seen: HashMap<Uid, Seen>,
+    /// Of everybody in `seen` who has one.
     names: Names,
     desk: Desk,
     /// Those of the last round, and when it was.
@@ -63,18 +94,18 @@ pub struct Users {
     wanted: bool,
 }
 
-/// What is known of a user.
+/// A user who is here, or was a moment ago.
 #[derive(Debug)]
-struct Known {
-    name: Option<Arc<str>>,
+struct Seen {
+    known: Option<Known>,
     /// When this was last asked for; an answer is awaited if `pending`.
     asked: Option<Instant>,
     pending: bool,
-    seen: Instant,
+    last: Instant,
 }
 
 impl Users {
-    /// Names from the system's name service (`getpwuid_r(3)`).
+    /// Names and groups from the system's name service (`getpwuid_r(3)`, `getgrouplist(3)`).
     ///
     /// # Errors
     /// The threads cannot be started.
@@ -82,11 +113,14 @@ impl Users {
         Self::with_lookup(Box::new(|uid| {
             // An error is no answer; the question comes again.
             let user = User::from_uid(nix::unistd::Uid::from_raw(uid.0)).ok().flatten()?;
-            if user.name.contains(char::REPLACEMENT_CHARACTER) {
+            let name = if user.name.contains(char::REPLACEMENT_CHARACTER) {
                 // What is not UTF-8 is lost there.
-                return uzers::get_user_by_uid(uid.0).map(|user| user.name().to_owned());
-            }
-            Some(user.name.into())
+                uzers::get_user_by_uid(uid.0)?.name().to_owned()
+            } else {
+                user.name.into()
+            };
+            let groups = CString::new(name.as_bytes()).ok().and_then(|name| getgrouplist(&name, user.gid).ok())?;
+            Some(Entry { name, groups: groups.into_iter().map(Gid::as_raw).collect() })
         }))
     }
 
@@ -96,7 +130,7 @@ impl Users {
     /// The threads cannot be started.
     pub fn with_lookup(lookup: Box<Lookup>) -> io::Result<Self> {
         Ok(Self {
-            known: HashMap::new(),
+            seen: HashMap::new(),
             names: Names::default(),
             desk: Desk::start(lookup.into())?,
             round: (Vec::new(), None),
@@ -109,8 +143,8 @@ impl Users {
     pub fn configure(&mut self, wanted: bool, timeout: Duration) {
         self.timeout = timeout;
         self.wanted = wanted;
-        if !wanted && !self.known.is_empty() {
-            self.known.clear();
+        if !wanted && !self.seen.is_empty() {
+            self.seen.clear();
             self.desk.forget(|_| true);
             self.names = Names::default();
             self.round = (Vec::new(), None);
@@ -168,13 +202,13 @@ impl Users {
 
     fn take_answers(&mut self) {
         let mut changed = false;
-        for (uid, name) in self.desk.answers() {
-            let Some(known) = self.known.get_mut(&uid) else { continue };
-            known.pending = false;
+        for (uid, known) in self.desk.answers() {
+            let Some(seen) = self.seen.get_mut(&uid) else { continue };
+            seen.pending = false;
             // No answer leaves a known name in force: the user may have been deleted or the directory be down, and a
             // series that changed its labels would begin anew.
-            if name.is_some() && known.name != name {
-                known.name = name;
+            if known.is_some() && seen.known != known {
+                seen.known = known;
                 changed = true;
             }
         }
@@ -187,11 +221,11 @@ impl Users {
     fn see(&mut self, now: Instant) {
         let mut questions = Vec::new();
         for uid in &self.round.0 {
-            let known = self.known.entry(*uid).or_insert(Known { name: None, asked: None, pending: false, seen: now });
-            known.seen = now;
-            let believed = if known.name.is_some() { BELIEVED } else { DOUBTED };
-            if !known.pending && known.asked.is_none_or(|asked| now.duration_since(asked) >= believed) {
-                (known.asked, known.pending) = (Some(now), true);
+            let seen = self.seen.entry(*uid).or_insert(Seen { known: None, asked: None, pending: false, last: now });
+            seen.last = now;
+            let believed = if seen.known.is_some() { BELIEVED } else { DOUBTED };
+            if !seen.pending && seen.asked.is_none_or(|asked| now.duration_since(asked) >= believed) {
+                (seen.asked, seen.pending) = (Some(now), true);
                 questions.push(*uid);
             }
         }
@@ -199,21 +233,22 @@ impl Users {
     }
 
     fn forget(&mut self, now: Instant) {
-        let crowded = self.known.len() > 2 * self.round.0.len() + SPARE;
-        let before = self.known.len();
-        let gone = |known: &Known| {
-            let unseen = now.duration_since(known.seen);
+        let crowded = self.seen.len() > 2 * self.round.0.len() + SPARE;
+        let before = self.seen.len();
+        let gone = |seen: &Seen| {
+            let unseen = now.duration_since(seen.last);
             unseen >= REMEMBERED || (crowded && !unseen.is_zero())
         };
-        self.known.retain(|_, known| !gone(known));
-        if self.known.len() < before {
-            self.desk.forget(|uid| !self.known.contains_key(&uid));
+        self.seen.retain(|_, seen| !gone(seen));
+        if self.seen.len() < before {
+            self.desk.forget(|uid| !self.seen.contains_key(&uid));
             self.rebuild();
         }
     }
 
     fn rebuild(&mut self) {
-        self.names = self.known.iter().filter_map(|(uid, known)| Some((*uid, known.name.clone()?))).collect();
+        self.names =
+            Names(Arc::new(self.seen.iter().filter_map(|(uid, seen)| Some((*uid, seen.known.clone()?))).collect()));
     }
 }
 

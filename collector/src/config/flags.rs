@@ -99,11 +99,20 @@ fn arg(setting: &'static Setting) -> Arg {
 
 fn help(setting: &Setting) -> String {
     let range = match setting.kind {
-        Kind::Time { .. } | Kind::TimeOrNever { .. } | Kind::Number { .. } | Kind::Size { .. } => {
+        Kind::Time { .. }
+        | Kind::TimeOrNever { .. }
+        | Kind::Number { .. }
+        | Kind::Size { .. }
+        | Kind::Choice { .. } => {
             format!(" ({})", setting.kind.allowed())
         }
         Kind::Addresses { .. } => " (also NAME:PORT or unix:/PATH; can be repeated)".into(),
-        Kind::Switch { .. } | Kind::File { .. } | Kind::OptionalFile { .. } | Kind::UrlPath { .. } => String::new(),
+        Kind::Switch { .. }
+        | Kind::File { .. }
+        | Kind::OptionalFile { .. }
+        | Kind::OptionalUser { .. }
+        | Kind::OptionalUrl { .. }
+        | Kind::UrlPath { .. } => String::new(),
     };
     let default = if setting.default.is_empty() { "none" } else { setting.default };
     format!("{}{range} [default: {default}]", setting.help)

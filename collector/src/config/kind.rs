@@ -65,6 +65,25 @@ pub enum Kind {
         /// Where it belongs.
         at: fn(&mut Config) -> &mut Option<PathBuf>,
     },
+    /// One of a few words.
+    Choice {
+        /// The words.
+        words: &'static [&'static str],
+        /// Index of the one that is chosen.
+        get: fn(&Config) -> usize,
+        /// Chooses the one at an index.
+        set: fn(&mut Config, usize),
+    },
+    /// The name of a user, or nothing.
+    OptionalUser {
+        /// Where it belongs.
+        at: fn(&mut Config) -> &mut Option<String>,
+    },
+    /// A URL that is sent to, or nothing.
+    OptionalUrl {
+        /// Where it belongs.
+        at: fn(&mut Config) -> &mut Option<String>,
+    },
     /// Path of a URL.
     UrlPath {
         /// Where it belongs.
@@ -121,6 +140,9 @@ impl Kind {
             Self::Switch { at } => *at(config) = text.parse().ok()?,
             Self::File { at } => *at(config) = path(value)?,
             Self::OptionalFile { at } => *at(config) = if value.is_empty() { None } else { Some(path(value)?) },
+            Self::Choice { words, set, .. } => set(config, words.iter().position(|word| *word == text)?),
+            Self::OptionalUser { at } => *at(config) = if text.is_empty() { None } else { Some(user(text)?) },
+            Self::OptionalUrl { at } => *at(config) = if text.is_empty() { None } else { Some(url(text)?) },
             Self::UrlPath { at } => *at(config) = url_path(text)?,
             Self::Addresses { .. } => return None,
         }
@@ -140,6 +162,8 @@ impl Kind {
             Self::Switch { at } => at(config).to_string(),
             Self::File { at } => shown(at(config)),
             Self::OptionalFile { at } => at(config).as_deref().map(shown).unwrap_or_default(),
+            Self::Choice { words, get, .. } => words.get(get(config)).copied().unwrap_or_default().into(),
+            Self::OptionalUser { at } | Self::OptionalUrl { at } => at(config).clone().unwrap_or_default(),
             Self::UrlPath { at } => at(config).clone(),
             Self::Addresses { at } => return at(config).iter().map(ToString::to_string).collect(),
         }]
@@ -161,6 +185,12 @@ impl Kind {
             Self::Switch { at } => one(at, from, to),
             Self::File { at } => one(at, from, to),
             Self::OptionalFile { at } => one(at, from, to),
+            Self::Choice { get, set, .. } => {
+                let differ = get(&from) != get(to);
+                set(to, get(&from));
+                differ
+            }
+            Self::OptionalUser { at } | Self::OptionalUrl { at } => one(at, from, to),
             Self::UrlPath { at } => one(at, from, to),
             Self::Addresses { at } => one(at, from, to),
         }
@@ -177,6 +207,9 @@ impl Kind {
             Self::Size { least, most, .. } => format!("a size from {} to {}", size(least), size(most)),
             Self::Switch { .. } => "true or false".into(),
             Self::File { .. } | Self::OptionalFile { .. } => "the path of a file".into(),
+            Self::Choice { words, .. } => one_of(words),
+            Self::OptionalUser { .. } => "the name of a user".into(),
+            Self::OptionalUrl { .. } => "a URL that begins with https:// or http://".into(),
             Self::UrlPath { .. } => {
                 "a path of letters, digits and any of / - . _ ~ that begins with a slash and is not used otherwise"
                     .into()
@@ -194,6 +227,9 @@ impl Kind {
             Self::Size { .. } => "SIZE",
             Self::Switch { .. } => "true|false",
             Self::File { .. } | Self::OptionalFile { .. } => "FILE",
+            Self::Choice { .. } => "WORD",
+            Self::OptionalUser { .. } => "USER",
+            Self::OptionalUrl { .. } => "URL",
             Self::UrlPath { .. } => "PATH",
             Self::Addresses { .. } => "ADDRESS:PORT",
         }
@@ -215,6 +251,28 @@ pub(super) fn quoted(text: &str) -> String {
 fn path(value: &OsStr) -> Option<PathBuf> {
     let bytes = value.as_encoded_bytes();
     (!bytes.is_empty() && bytes.len() < MOST_BYTES && !bytes.contains(&0)).then(|| value.into())
+}
+
+/// `"a", "b" or "c"`.
+fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+/// As far as one can tell without asking the system (`useradd(8)`, and what directories add).
+fn user(text: &str) -> Option<String> {
+    let fine = |c: char| !c.is_control() && !c.is_whitespace() && !":/,".contains(c);
+    (text.len() < 256 && text.chars().all(fine) && !text.starts_with('-')).then(|| text.into())
+}
+
+fn url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let fine = |c: char| c.is_ascii_graphic();
+    (text.len() < MOST_BYTES && !rest.is_empty() && !rest.starts_with('/') && text.chars().all(fine))
+        .then(|| text.into())
 }
 
 /// The landing page has `/`, health has `/-/…`. No dot segments: clients resolve them before they ask.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Kind};
+use super::{Config, Driver, Kind, Mode};
 use crate::units::Bytes;
 
 /// A setting.
@@ -60,6 +60,8 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "host", about: "Figures of the whole host" },
     Section { name: "probes", about: "Kernel programs that uidmeter can do without" },
     Section { name: "bursts", about: "How bursts are shown" },
+    Section { name: "limits", about: "How users who harm others are limited" },
+    Section { name: "process", about: "What the daemon itself may do" },
     Section { name: "web", about: "How figures are served" },
 ];
 
@@ -211,6 +213,118 @@ pub static SETTINGS: &[Setting] = &[
         "1m",
         "Time over which the highest use in one tick is kept",
     ),
+    at_once(
+        "limits",
+        "mode",
+        "limits.mode",
+        Kind::Choice {
+            words: &Mode::WORDS,
+            get: |config| config.limits.mode as usize,
+            set: |config, chosen| config.limits.mode = Mode::ALL[chosen],
+        },
+        "dry-run",
+        "Whether the policy's decisions are taken, only shown, or carried out",
+    ),
+    at_once(
+        "limits",
+        "policy_file",
+        "limits.policy-file",
+        Kind::OptionalFile { at: |config| &mut config.limits.policy_file },
+        "",
+        "File with the rules by which users are limited; empty means that nobody is",
+    ),
+    at_once(
+        "limits",
+        "interval",
+        "limits.interval",
+        time(100 * MS, 60 * SECOND, |config| &mut config.limits.interval),
+        "1s",
+        "How often the policy is evaluated",
+    ),
+    restart(at_once(
+        "limits",
+        "driver",
+        "limits.driver",
+        Kind::Choice {
+            words: &Driver::WORDS,
+            get: |config| config.limits.driver as usize,
+            set: |config, chosen| config.limits.driver = Driver::ALL[chosen],
+        },
+        "auto",
+        "Who sets limits: systemd, or uidmeter itself in the file system of cgroup v2",
+    )),
+    restart(at_once(
+        "limits",
+        "cgroup_root",
+        "limits.cgroup-root",
+        Kind::File { at: |config| &mut config.limits.cgroup_root },
+        "/sys/fs/cgroup",
+        "Folder of cgroup v2 below which the driver cgroupfs makes one group for each limited user",
+    )),
+    restart(at_once(
+        "limits",
+        "lease",
+        "limits.lease",
+        time(2 * SECOND, HOUR, |config| &mut config.limits.lease),
+        "10s",
+        "How long a limit stays when nobody renews it",
+    )),
+    restart(at_once(
+        "limits",
+        "journal",
+        "limits.journal",
+        Kind::File { at: |config| &mut config.limits.journal },
+        "/var/lib/uidmeter/limits.journal",
+        "File that remembers what was changed, so that it can be undone after a crash",
+    )),
+    restart(at_once(
+        "limits",
+        "audit_log",
+        "limits.audit-log",
+        Kind::OptionalFile { at: |config| &mut config.limits.audit_log },
+        "/var/log/uidmeter/limits.jsonl",
+        "File to which a line is added for each change of a limit; empty means none",
+    )),
+    restart(at_once(
+        "limits",
+        "control_socket",
+        "limits.control-socket",
+        Kind::OptionalFile { at: |config| &mut config.limits.control_socket },
+        "/run/uidmeter/control.sock",
+        "Socket on which uidmeter limits asks the daemon; empty means none",
+    )),
+    at_once(
+        "limits",
+        "hook",
+        "limits.hook",
+        Kind::OptionalFile { at: |config| &mut config.limits.hook },
+        "",
+        "Program that is started for each change of a limit, with the change as JSON on its standard input",
+    ),
+    at_once(
+        "limits",
+        "webhook",
+        "limits.webhook",
+        Kind::OptionalUrl { at: |config| &mut config.limits.webhook },
+        "",
+        "URL to which each change of a limit is sent as JSON",
+    ),
+    at_once(
+        "limits",
+        "hook_timeout",
+        "limits.hook-timeout",
+        time(100 * MS, 60 * SECOND, |config| &mut config.limits.hook_timeout),
+        "10s",
+        "Longest time for the program or the URL",
+    ),
+    restart(at_once(
+        "process",
+        "user",
+        "process.user",
+        Kind::OptionalUser { at: |config| &mut config.process.user },
+        "",
+        "User that the daemon becomes once everything is loaded; empty means uidmeter, or nobody where there is no such user",
+    )),
     restart(at_once(
         "web",
         "listen_addresses",

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lookup, name::shown};
+use super::{Entry, Known, Lookup, name::shown};
 use crate::units::Uid;
 
 /// Threads that answer.
@@ -18,8 +18,8 @@ const WORKERS: usize = 2;
 /// Threads altogether, those included that hang.
 const MOST_THREADS: usize = 8;
 
-/// A name, or that there is none.
-type Answer = (Uid, Option<Arc<str>>);
+/// What is known of a user, or that there is none.
+type Answer = (Uid, Option<Known>);
 
 /// Takes questions, gives answers.
 pub(super) struct Desk {
@@ -165,9 +165,10 @@ impl Shared {
     /// The life of thread `number`.
     fn work(&self, number: usize, lookup: &Arc<Lookup>) {
         while let Some(uid) = self.next_question(number) {
-            let name = lookup(uid).and_then(|name| shown(&name));
+            let known = lookup(uid)
+                .and_then(|Entry { name, groups }| Some(Known { name: shown(&name)?, groups: groups.into() }));
             let mut state = self.lock();
-            state.answers.push((uid, name));
+            state.answers.push((uid, known));
             let given_up = state.threads.get_mut(&number).is_none_or(|thread| {
                 thread.asking = None;
                 thread.given_up

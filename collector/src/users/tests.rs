@@ -2,14 +2,13 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsString,
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{BELIEVED, DOUBTED, Names, REMEMBERED, SPARE, TIMEOUT, Uid, Users};
+use super::{BELIEVED, DOUBTED, Entry, Names, REMEMBERED, SPARE, TIMEOUT, Uid, Users};
 
 /// A name service whose doors can be closed for some users: who asks for those waits until they are opened.
 #[derive(Default)]
@@ -158,7 +157,7 @@ impl Doors {
 /// A name service with one entry for everybody, which can be changed.
 fn changing(answer: &Arc<Mutex<Option<&'static str>>>) -> io::Result<Users> {
     let answer = Arc::clone(answer);
-    Users::with_lookup(Box::new(move |_| answer.lock().unwrap_or_else(PoisonError::into_inner).map(OsString::from)))
+    Users::with_lookup(Box::new(move |_| answer.lock().unwrap_or_else(PoisonError::into_inner).map(Entry::from)))
 }
 
 fn change(answer: &Mutex<Option<&'static str>>, to: Option<&'static str>) {
@@ -213,7 +212,7 @@ fn users_who_come_and_go_leave_nothing_behind() -> io::Result<()> {
     for round in 0..400 {
         let first = round * 250;
         users.names(uids(first..first + 250), start + Duration::from_millis(100) * round);
-        most = most.max(users.known.len());
+        most = most.max(users.seen.len());
     }
     assert!(most <= 3 * 250 + SPARE, "{most} users are remembered");
     let end = start + Duration::from_secs(40);
@@ -221,7 +220,7 @@ fn users_who_come_and_go_leave_nothing_behind() -> io::Result<()> {
     assert!((99_750..100_000).all(|uid| name(&names, uid).is_some()));
     // And without a crowd, after a while.
     settle(&mut users, 1..2, end + REMEMBERED);
-    assert_eq!((users.known.len(), users.names.0.len()), (1, 1));
+    assert_eq!((users.seen.len(), users.names.0.len()), (1, 1));
     Ok(())
 }
 
@@ -278,5 +277,15 @@ fn the_system_knows_root_and_nobody_near_the_end_of_the_numbers() -> io::Result<
     }
     let names = ask(&mut users);
     assert_eq!((name(&names, 0), name(&names, u32::MAX - 1), name(&names, u32::MAX)), (Some("root"), None, None));
+    Ok(())
+}
+
+#[test]
+fn the_system_tells_names_and_groups() -> io::Result<()> {
+    let mut users = Users::from_system()?;
+    let names = until(&mut users, 0..1, Instant::now(), |names| names.get(Uid(0)).is_some());
+    assert_eq!(name(&names, 0), Some("root"));
+    assert_eq!(names.groups(Uid(0)).map(|groups| groups.contains(&0)), Some(true));
+    assert_eq!(names.groups(Uid(1)), None);
     Ok(())
 }

@@ -7,6 +7,13 @@
 
 mod cgroupfs;
 mod faults;
+mod figures;
+mod harm;
+mod loads;
+mod people;
+#[path = "../support/daemon.rs"]
+mod support;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -20,8 +27,13 @@ type Outcome = Result<(), libtest_mimic::Failed>;
 type Tests = &'static [(&'static str, Test)];
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("--load") {
+        return loads::run(&arguments.collect::<Vec<_>>());
+    }
     let tests: &[Tests] = match std::env::var("UIDMETER_LIMITS_MACHINE").as_deref() {
-        Ok("cgroupfs") => &[cgroupfs::TESTS, faults::TESTS],
+        Ok("cgroupfs") => &[cgroupfs::TESTS, faults::TESTS, harm::TESTS],
+        Ok("systemd") => &[systemd::TESTS, harm::TESTS],
         _ => &[],
     };
     let trials = tests.iter().copied().flatten().map(|(name, test)| Trial::test(*name, *test)).collect();

@@ -146,7 +146,10 @@ fn what_the_programs_are_loaded_with_needs_a_restart() {
     for setting in SETTINGS {
         let fixed = setting.section == "web"
             || setting.section == "probes"
-            || ["max_users", "kernel_memory", "btf"].contains(&setting.key);
+            || setting.section == "process"
+            || ["max_users", "kernel_memory", "btf"].contains(&setting.key)
+            // What the enforcer is started with.
+            || ["driver", "cgroup_root", "lease", "journal", "audit_log", "control_socket"].contains(&setting.key);
         assert_eq!(setting.reload == Reload::Restart, fixed, "{}", setting.name());
     }
 }

@@ -75,7 +75,7 @@ fn hanging(names: Vec<Vec<u8>>) -> (Sender<()>, Box<Lookup>) {
         if uid == HANGS {
             let _ = hang.lock().map(|hang| hang.recv());
         }
-        names.get((uid - FIRST) as usize % names.len()).map(|name| OsString::from_vec(name.clone()))
+        names.get((uid - FIRST) as usize % names.len()).map(|name| OsString::from_vec(name.clone()).into())
     };
     (release, Box::new(lookup))
 }
@@ -140,7 +140,7 @@ proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(16))]
     #[test]
     fn no_bytes_in_names_break_the_page(names in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 8)) {
-        let lookup = move |Uid(uid): Uid| names.get((uid - FIRST) as usize).map(|name| OsString::from_vec(name.clone()));
+        let lookup = move |Uid(uid): Uid| names.get((uid - FIRST) as usize).map(|name| OsString::from_vec(name.clone()).into());
         let found = Rig::new(Duration::from_millis(5), Box::new(lookup)).map_err(|error| error.to_string()).and_then(|rig| {
             names_are_known(&rig.sampler.gatherer());
             let found = users(&rig).map_err(|error| error.to_string());
