@@ -23,18 +23,21 @@ pub(crate) enum Tier {
     Kernel,
     /// Boots other kernels in QEMU.
     Vm,
+    /// Boots a machine without systemd and one with it, and limits users there.
+    Limits,
     /// Runs against real servers.
     Peers,
 }
 
 impl Tier {
-    const ALL: [Self; 4] = [Self::Unit, Self::Kernel, Self::Vm, Self::Peers];
+    const ALL: [Self; 5] = [Self::Unit, Self::Kernel, Self::Vm, Self::Limits, Self::Peers];
 
     fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
             Self::Kernel => "kernel",
             Self::Vm => "vm",
+            Self::Limits => "limits",
             Self::Peers => "peers",
         }
     }
@@ -44,6 +47,7 @@ impl Tier {
             Self::Unit => tiers::unit(project),
             Self::Kernel => tiers::kernel(project),
             Self::Vm => crate::vm::run_all(project),
+            Self::Limits => crate::vm::run_limits(project),
             Self::Peers => tiers::peers(project),
         }
     }

@@ -86,6 +86,9 @@ pub(super) fn missing(project: &Project, purposes: &[Purpose]) -> Result<Vec<Ste
                 if static_busybox().is_none() {
                     steps.push(apt(&["busybox-static"], "the tools inside the test VMs")?);
                 }
+                if find_program("debootstrap").is_none() {
+                    steps.push(apt(&["debootstrap"], "makes the test VM with systemd")?);
+                }
             }
             Purpose::Bench => {
                 if find_program("perf").is_none() {

@@ -19,6 +19,9 @@ pub(crate) struct Target {
 /// What runs on a real kernel.
 pub(crate) const KERNEL: Target = Target { name: "kernel", feature: "kernel-tests" };
 
+/// What limits do to a whole machine.
+pub(crate) const LIMITS: Target = Target { name: "limits", feature: "limits-tests" };
+
 /// What runs against real servers.
 pub(crate) const PEERS: Target = Target { name: "peers", feature: "peer-tests" };
 

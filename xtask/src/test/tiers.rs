@@ -1,4 +1,4 @@
-//! What each tier runs. The tier `vm` has a module of its own.
+//! What each tier runs. The tiers `vm` and `limits` have a module of their own.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

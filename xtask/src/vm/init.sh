@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # The first process in a test machine: mounts what a real system has, runs what the kernel's command line asks
-# for (uidmeter.mode=suite or =refusal), prints the closing line that the host waits for, and powers off.
+# for (uidmeter.mode=suite, =refusal or =limits-cgroupfs), prints the closing line that the host waits for, and powers off.
 
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/tmp
@@ -32,7 +32,7 @@ case "$(cat /proc/cmdline)" in
     ;;
 *)
     filter=$(sed 's/.*uidmeter\.filter=\([^ ]*\).*/\1/' /proc/cmdline)
-    UIDMETER_BIN=/uidmeter /kernel-tests --test-threads=1 $filter 2>&1
+    UIDMETER_BIN=/uidmeter UIDMETER_LIMITS_MACHINE=cgroupfs /tests --test-threads=1 $filter 2>&1
     code=$?
     ;;
 esac

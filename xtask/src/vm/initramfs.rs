@@ -1,4 +1,4 @@
-//! The first file system of a test machine: busybox, the daemon, the suite, the libraries that they load, and
+//! The first file system of a test machine: busybox or a Debian, the daemon, the suite, the libraries that they load, and
 //! a few users. Writes one file; not compressed, because an emulated processor unpacks slower than QEMU copies.
 
 use std::collections::BTreeSet;
@@ -9,19 +9,38 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::process;
+use crate::vm::debian::Root;
 use crate::vm::newc::Archive;
 
 const INIT: &str = include_str!("init.sh");
+const RUN_TESTS: &str = include_str!("run-tests.sh");
+const SERVICE: &str = include_str!("uidmeter-test.service");
 
-/// Users with and without a name are both part of the suite: 1001 and 1002 have one.
-const PASSWD: &str = "\
+/// The accounts of a system without a distribution.
+const SYSTEM_PASSWD: &str = "\
 root:x:0:0:root:/:/bin/sh
 daemon:x:1:1:daemon:/:/bin/false
-alice:x:1001:1001:Alice:/tmp:/bin/sh
-bob:x:1002:1002:Bob:/tmp:/bin/sh
 nobody:x:65534:65534:nobody:/:/bin/false
 ";
-const GROUP: &str = "root:x:0:\ndaemon:x:1:\nalice:x:1001:\nbob:x:1002:\nnogroup:x:65534:\n";
+const SYSTEM_GROUP: &str = "root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n";
+
+/// Users with and without a name are both part of the suites; these have one, which is the name of their group, too.
+const USERS: [(&str, u32); 6] =
+    [("alice", 1001), ("bob", 1002), ("ann", 20_001), ("joanna", 20_002), ("mallory", 20_003), ("victor", 20_004)];
+
+/// Units that a machine without people and without devices needs not wait for.
+const MASKED: [&str; 7] = [
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dpkg-db-backup.timer",
+    "getty.target",
+    // Without udev its device would be waited for.
+    "serial-getty@ttyS0.service",
+    "systemd-tmpfiles-clean.timer",
+    // One manager per user takes seconds to start here, and delegates the cpu controller: without it, as on many login nodes,
+    // all sessions compete as one crowd until somebody is limited.
+    "user@.service",
+];
 
 /// The executables that go in.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +49,11 @@ pub(super) struct Contents<'a> {
     pub(super) busybox: &'a Path,
     /// The daemon.
     pub(super) uidmeter: &'a Path,
-    /// The kernel suite.
+    /// The suite of tests.
     pub(super) suite: &'a Path,
 }
 
-/// Writes the archive to `goal`.
+/// Writes an archive with a busybox to `goal`.
 pub(super) fn write(goal: &Path, contents: &Contents<'_>) -> Result<()> {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "proc", "run", "sys", "tmp"] {
@@ -45,23 +64,56 @@ pub(super) fn write(goal: &Path, contents: &Contents<'_>) -> Result<()> {
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/busybox", 0o755, &read(contents.busybox)?);
     archive.link("bin/sh", "busybox");
-    archive.file("etc/passwd", 0o644, PASSWD.as_bytes());
-    archive.file("etc/group", 0o644, GROUP.as_bytes());
+    users(&mut archive, SYSTEM_PASSWD, SYSTEM_GROUP);
     archive.file("etc/nsswitch.conf", 0o644, b"passwd: files\ngroup: files\n");
     archive.file("etc/hosts", 0o644, b"127.0.0.1 localhost\n");
-
-    let folder = goal.parent().context("the archive needs a folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    archive.file("uidmeter", 0o755, &stripped(contents.uidmeter, folder)?);
-    archive.file("kernel-tests", 0o755, &stripped(contents.suite, folder)?);
+    executables(&mut archive, goal, contents)?;
     let mut needed = libraries(contents.uidmeter)?;
     needed.extend(libraries(contents.suite)?);
     for library in needed {
         archive.file(&library.to_string_lossy(), 0o755, &read(&library)?);
     }
-    let bytes = archive.finish();
-    fs::write(goal, &bytes).with_context(|| format!("cannot write {}", goal.display()))?;
-    println!("    {} ({} MiB)", goal.display(), bytes.len() >> 20);
+    finish(goal, Vec::new(), archive)
+}
+
+/// Writes an archive with a Debian to `goal`. The executables use the Debian's own libraries.
+pub(super) fn write_onto(root: &Root, goal: &Path, contents: &Contents<'_>) -> Result<()> {
+    let mut archive = Archive::default();
+    archive.device("dev/console", 5, 1);
+    archive.link("init", "usr/lib/systemd/systemd");
+    users(&mut archive, &root.passwd, &root.group);
+    archive.file("run-tests", 0o755, RUN_TESTS.as_bytes());
+    archive.file("etc/systemd/system/uidmeter-test.service", 0o644, SERVICE.as_bytes());
+    archive.link("etc/systemd/system/multi-user.target.wants/uidmeter-test.service", "../uidmeter-test.service");
+    for unit in MASKED {
+        archive.link(&format!("etc/systemd/system/{unit}"), "/dev/null");
+    }
+    executables(&mut archive, goal, contents)?;
+    // The kernel unpacks one archive after the other; what comes later wins.
+    finish(goal, read(&root.archive)?, archive)
+}
+
+/// Everybody's account, after those of the system. No password and no entry in a shadow file: only root can become them.
+fn users(archive: &mut Archive, passwd: &str, group: &str) {
+    let people: String = USERS.map(|(name, id)| format!("{name}:*:{id}:{id}:{name}:/tmp:/bin/sh\n")).concat();
+    let groups: String = USERS.map(|(name, id)| format!("{name}:x:{id}:\n")).concat();
+    archive.file("etc/passwd", 0o644, format!("{passwd}{people}").as_bytes());
+    archive.file("etc/group", 0o644, format!("{group}{groups}").as_bytes());
+}
+
+fn executables(archive: &mut Archive, goal: &Path, contents: &Contents<'_>) -> Result<()> {
+    let folder = goal.parent().context("the archive needs a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    archive.file("uidmeter", 0o755, &stripped(contents.uidmeter, folder)?);
+    archive.file("tests", 0o755, &stripped(contents.suite, folder)?);
+    Ok(())
+}
+
+/// Writes `base` and after it the archive.
+fn finish(goal: &Path, mut base: Vec<u8>, archive: Archive) -> Result<()> {
+    base.extend(archive.finish());
+    fs::write(goal, &base).with_context(|| format!("cannot write {}", goal.display()))?;
+    println!("    {} ({} MiB)", goal.display(), base.len() >> 20);
     Ok(())
 }
 

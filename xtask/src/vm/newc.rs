@@ -21,12 +21,17 @@ pub(super) struct Archive {
 impl Archive {
     /// A directory with all that lie above it; once each.
     pub(super) fn directory(&mut self, path: &str) {
+        self.directory_with(path, 0o755);
+    }
+
+    /// A directory with permissions of its own.
+    pub(super) fn directory_with(&mut self, path: &str, permissions: u32) {
         let path = path.trim_matches('/');
         if path.is_empty() || self.directories.iter().any(|known| known == path) {
             return;
         }
         self.parents(path);
-        self.entry(path, Kind::Directory, 0o755, &[]);
+        self.entry(path, Kind::Directory, permissions, &[]);
         self.directories.push(path.to_owned());
     }
 
@@ -102,29 +107,30 @@ impl Archive {
     }
 }
 
+/// Reads an archive back: (path, mode, content).
+#[cfg(test)]
+pub(super) fn entries(bytes: &[u8]) -> Vec<(String, usize, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let header = &bytes[at..at + 110];
+        assert_eq!(&header[..6], b"070701");
+        let field = |index: usize| {
+            let text = String::from_utf8_lossy(&header[6 + 8 * index..14 + 8 * index]);
+            usize::from_str_radix(&text, 16).unwrap_or(usize::MAX)
+        };
+        let (mode, size, name) = (field(1), field(6), field(11));
+        let path = String::from_utf8_lossy(&bytes[at + 110..at + 109 + name]).into_owned();
+        let content = (at + 110 + name).next_multiple_of(4);
+        found.push((path, mode, bytes[content..content + size].to_vec()));
+        at = (content + size).next_multiple_of(4);
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Reads an archive back: (path, mode, content).
-    fn entries(bytes: &[u8]) -> Vec<(String, usize, Vec<u8>)> {
-        let mut found = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let header = &bytes[at..at + 110];
-            assert_eq!(&header[..6], b"070701");
-            let field = |index: usize| {
-                let text = String::from_utf8_lossy(&header[6 + 8 * index..14 + 8 * index]);
-                usize::from_str_radix(&text, 16).unwrap_or(usize::MAX)
-            };
-            let (mode, size, name) = (field(1), field(6), field(11));
-            let path = String::from_utf8_lossy(&bytes[at + 110..at + 109 + name]).into_owned();
-            let content = (at + 110 + name).next_multiple_of(4);
-            found.push((path, mode, bytes[content..content + size].to_vec()));
-            at = (content + size).next_multiple_of(4);
-        }
-        found
-    }
 
     #[test]
     fn directories_come_once_and_before_what_they_hold() {

@@ -2,38 +2,57 @@
 //! nothing about what happened inside; the console's lines do.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::vm::kernels::{Expectation, Kernel};
+/// What is needed to start one.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// Stands before each line of its console, and in the table.
+    pub(super) name: String,
+    /// The kernel.
+    pub(super) image: PathBuf,
+    /// Its first and only file system.
+    pub(super) archive: PathBuf,
+    /// Memory, in MiB.
+    pub(super) memory_mib: u32,
+    /// What the first process reads from the kernel's command line: `uidmeter.mode=…` and so on.
+    pub(super) words: String,
+}
+
+/// One line of the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// When it was complete, since power-on.
+    pub(super) at: Duration,
+    /// Without the terminal's control sequences.
+    pub(super) text: String,
+}
 
 /// What the console said, and for how long.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Boot {
-    /// Every line, without the terminal's control sequences.
-    pub(super) lines: Vec<String>,
+    /// Every line that is not empty.
+    pub(super) lines: Vec<Line>,
     /// From power-on to power-off.
     pub(super) elapsed: Duration,
     /// The machine was still running when its time was over.
     pub(super) timed_out: bool,
 }
 
-/// Boots `image` with `archive`, printing the console with the kernel's name before each line. Of the suite, only the tests
-/// whose name contains `filter` are run.
-pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, filter: &str, limit: Duration) -> Result<Boot> {
-    let mode = match kernel.expectation {
-        Expectation::Suite => "suite",
-        Expectation::Refusal { .. } => "refusal",
-    };
+/// Boots `machine`, printing its console.
+pub(super) fn boot(machine: &Machine, limit: Duration) -> Result<Boot> {
+    let Machine { name, image, archive, memory_mib, words } = machine;
     let started = Instant::now();
-    let mut machine = Command::new("qemu-system-x86_64")
+    let mut qemu = Command::new("qemu-system-x86_64")
         // One thread for both CPUs: with a thread for each, QEMU lets one CPU run on into an instruction that the other has
         // patched meanwhile, and attaching to a tracepoint patches __schedule itself (seen as "Oops: int3" on 6.12).
-        .args(["-accel", "tcg,thread=single", "-M", "q35", "-smp", "2", "-m", "1024"])
+        .args(["-accel", "tcg,thread=single", "-M", "q35", "-smp", "2", "-m"])
+        .arg(memory_mib.to_string())
         // No network card: its firmware would try to boot from it.
         .args(["-nographic", "-no-reboot", "-nic", "none"])
         .arg("-kernel")
@@ -41,12 +60,12 @@ pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, filter: &str, l
         .arg("-initrd")
         .arg(archive)
         .arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 quiet uidmeter.mode={mode} uidmeter.filter={filter}"))
+        .arg(format!("console=ttyS0 panic=-1 quiet {words}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start qemu-system-x86_64")?;
-    let console = machine.stdout.take().context("QEMU has no console")?;
+    let console = qemu.stdout.take().context("QEMU has no console")?;
     let (sender, receiver) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         let mut console = BufReader::new(console);
@@ -65,8 +84,8 @@ pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, filter: &str, l
         match receiver.recv_timeout(left) {
             Ok(line) => {
                 if !line.is_empty() {
-                    println!("[{}] {line}", kernel.name);
-                    boot.lines.push(line);
+                    println!("[{name}] {line}");
+                    boot.lines.push(Line { at: started.elapsed(), text: line });
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
@@ -77,9 +96,9 @@ pub(super) fn boot(kernel: Kernel, image: &Path, archive: &Path, filter: &str, l
         }
     }
     if boot.timed_out {
-        machine.kill().context("cannot stop QEMU")?;
+        qemu.kill().context("cannot stop QEMU")?;
     }
-    machine.wait().context("cannot wait for QEMU")?;
+    qemu.wait().context("cannot wait for QEMU")?;
     // It ends with the pipe; what it may have left is of no interest.
     drop(receiver);
     drop(reader.join());

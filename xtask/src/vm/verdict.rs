@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::test::counts::Counts;
-use crate::vm::kernels::{Expectation, Kernel};
-use crate::vm::qemu::Boot;
+use crate::vm::kernels::Expectation;
+use crate::vm::qemu::{Boot, Line};
 
 /// `init.sh` prints these.
 const EXIT: &str = "UIDMETER-VM-EXIT ";
@@ -14,10 +14,10 @@ const STDERR: &str = "UIDMETER-VM-STDERR ";
 /// The daemon's exit code for a host that it cannot work on.
 const REFUSED: i32 = 3;
 
-/// One kernel's result.
+/// One machine's result.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
-    kernel: &'static str,
+    machine: String,
     /// Its tests.
     pub(super) counts: Counts,
     elapsed: Duration,
@@ -28,8 +28,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<8} {:>7} {:>7} {:>8.1}  {}",
-            self.kernel,
+            "{:<12} {:>7} {:>7} {:>8.1}  {}",
+            self.machine,
             self.counts.passed,
             self.counts.failed,
             self.elapsed.as_secs_f64(),
@@ -40,9 +40,9 @@ impl fmt::Display for Verdict {
 
 impl Verdict {
     /// The machine could not even be started.
-    pub(super) fn broken(kernel: Kernel, error: &anyhow::Error) -> Self {
+    pub(super) fn broken(machine: &str, error: &anyhow::Error) -> Self {
         Self {
-            kernel: kernel.name,
+            machine: machine.to_owned(),
             counts: Counts { failed: 1, ..Counts::default() },
             elapsed: Duration::ZERO,
             note: Some(format!("{error:#}")),
@@ -51,9 +51,9 @@ impl Verdict {
 }
 
 /// Counts the suite's tests, or the refusal as one; whatever went wrong besides counts as one failure more.
-pub(super) fn judge(kernel: Kernel, boot: &Boot) -> Verdict {
-    let exit = boot.lines.iter().rev().find_map(|line| line.strip_prefix(EXIT)?.trim().parse::<i32>().ok());
-    let (mut counts, problem) = match (exit, kernel.expectation) {
+pub(super) fn judge(machine: &str, expectation: Expectation, boot: &Boot) -> Verdict {
+    let exit = boot.lines.iter().rev().find_map(|line| line.text.strip_prefix(EXIT)?.trim().parse::<i32>().ok());
+    let (mut counts, problem) = match (exit, expectation) {
         (None, _) => {
             let why = if boot.timed_out { "was stopped at its time limit" } else { "ended" };
             let counts = suite(&boot.lines);
@@ -76,18 +76,18 @@ pub(super) fn judge(kernel: Kernel, boot: &Boot) -> Verdict {
         }
     };
     counts.failed += usize::from(problem.is_some());
-    let refused = matches!(kernel.expectation, Expectation::Refusal { .. });
+    let refused = matches!(expectation, Expectation::Refusal { .. });
     let note = problem.or_else(|| refused.then(|| "refused, as it must".to_owned()));
-    Verdict { kernel: kernel.name, counts, elapsed: boot.elapsed, note }
+    Verdict { machine: machine.to_owned(), counts, elapsed: boot.elapsed, note }
 }
 
-fn suite(lines: &[String]) -> Counts {
-    lines.iter().filter_map(|line| Counts::of_line(line)).sum()
+fn suite(lines: &[Line]) -> Counts {
+    lines.iter().filter_map(|line| Counts::of_line(&line.text)).sum()
 }
 
 /// What is wrong with a refusal, if anything.
-fn refusal(lines: &[String], code: i32, found: &str, needed: &str) -> Option<String> {
-    let said: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix(STDERR)).collect();
+fn refusal(lines: &[Line], code: i32, found: &str, needed: &str) -> Option<String> {
+    let said: Vec<&str> = lines.iter().filter_map(|line| line.text.strip_prefix(STDERR)).collect();
     match said[..] {
         _ if code != REFUSED => Some(format!("exit code {code} instead of {REFUSED}")),
         [one] if one.contains(found) && one.contains(needed) => None,
@@ -103,8 +103,8 @@ mod tests {
 
     fn judged(kernel: &str, lines: &[&str]) -> (usize, usize, Option<String>) {
         let kernels = kernels::named(&[kernel.to_owned()]).unwrap_or_default();
-        let boot = Boot { lines: lines.iter().map(ToString::to_string).collect(), ..Boot::default() };
-        let verdict = judge(kernels[0], &boot);
+        let lines = lines.iter().map(|text| Line { at: Duration::ZERO, text: (*text).to_owned() }).collect();
+        let verdict = judge(kernel, kernels[0].expectation, &Boot { lines, ..Boot::default() });
         (verdict.counts.passed, verdict.counts.failed, verdict.note)
     }
 
