@@ -46,4 +46,4 @@ pub use outcome::Outcome;
 use crate::limits::Order;
 
 /// Whether an order is within the configuration; `Err` says in one sentence why not.
-pub type Guard = Box<dyn Fn(&Order) -> Result<(), String> + Send>;
+pub type Guard = Box<dyn FnMut(&Order) -> Result<(), String> + Send>;
