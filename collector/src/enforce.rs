@@ -9,6 +9,7 @@
 //! | [`journal`] | what is to be undone, on storage before it is done |
 //! | [`driver`] | the border to the host, and why something did not work |
 //! | [`cgroupfs`] | the driver for cgroup v2 without systemd |
+//! | [`systemd`] | the driver for hosts that systemd manages |
 //! | [`audit`] | who was limited when and why, a line each |
 //! | [`start`] | finds the driver, undoes what a dead enforcer left |
 //!
@@ -38,6 +39,8 @@ pub mod process;
 pub mod protocol;
 
 pub mod start;
+
+pub mod systemd;
 
 pub mod value;
 

@@ -10,40 +10,51 @@ use collector::enforce::{
 
 use crate::failure::{Failure, HOST, PRIVILEGE, UNEXPECTED};
 
-/// Where journal and lock are unless told otherwise.
-const STATE: &str = "/var/lib/uidmeter";
-
 #[derive(Args, Clone, Debug)]
 pub(crate) struct EnforcerOptions {
-    /// Folder of journal and lock
-    #[arg(long, value_name = "FOLDER", default_value = STATE)]
-    pub(crate) state: PathBuf,
+    /// Who sets limits: systemd where it runs, or uidmeter in the file system of cgroup v2
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = driver)]
+    pub(crate) driver: Choice,
 
-    /// Cgroup below which groups are made [default: where cgroup v2 is mounted]
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) cgroup: Option<PathBuf>,
+    /// Folder of cgroup v2 below which the driver cgroupfs makes groups
+    #[arg(long, value_name = "FOLDER", default_value = "/sys/fs/cgroup")]
+    pub(crate) cgroup_root: PathBuf,
+
+    /// File that remembers what was changed
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/uidmeter/limits.journal")]
+    pub(crate) journal: PathBuf,
 
     /// File of the audit log [default: none]
     #[arg(long, value_name = "FILE")]
-    pub(crate) audit: Option<PathBuf>,
+    pub(crate) audit_log: Option<PathBuf>,
 
     /// How long a limit lives without being renewed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = lease)]
     pub(crate) lease: Duration,
 }
 
+fn driver(text: &str) -> Result<Choice, String> {
+    match text {
+        "auto" => Ok(Choice::Auto),
+        "systemd" => Ok(Choice::Systemd),
+        "cgroupfs" => Ok(Choice::Cgroupfs),
+        _ => Err("must be auto, systemd or cgroupfs".to_owned()),
+    }
+}
+
 fn lease(text: &str) -> Result<Duration, String> {
-    let allowed = Duration::from_secs(1)..=Duration::from_mins(10);
+    let allowed = Duration::from_secs(1)..=Duration::from_hours(1);
     let time = humantime::parse_duration(text).ok().filter(|time| allowed.contains(time));
-    time.ok_or_else(|| "must be a time from 1s to 10m".into())
+    time.ok_or_else(|| "must be a time from 1s to 1h".into())
 }
 
 impl EnforcerOptions {
     fn settings(&self) -> Settings {
         Settings {
-            driver: Choice::Cgroupfs { root: self.cgroup.clone() },
-            state: self.state.clone(),
-            audit: self.audit.clone(),
+            driver: self.driver,
+            root: self.cgroup_root.clone(),
+            journal: self.journal.clone(),
+            audit: self.audit_log.clone(),
             lease: self.lease,
         }
     }
@@ -63,8 +74,8 @@ pub(crate) fn release(options: &EnforcerOptions) -> Result<(), Failure> {
         return Err(Failure::new(PRIVILEGE, "limits can be released by root only".to_owned()));
     }
     let mut out = std::io::stdout().lock();
-    if !options.state.is_dir() {
-        writeln!(out, "nothing to release: there is no {}", options.state.display())?;
+    if !options.journal.exists() {
+        writeln!(out, "nothing to release: there is no {}", options.journal.display())?;
         return Ok(());
     }
     let events = start::release(&options.settings())?;

@@ -23,10 +23,12 @@ use collector::{
 
 /// Below a folder that is no cgroup, so that it can only refuse.
 fn spawn(folder: &Path) -> Spawn {
-    let text = folder.to_str().unwrap();
+    let root = folder.to_str().unwrap();
+    let journal = folder.join("limits.journal");
+    let journal = journal.to_str().unwrap();
     Spawn {
         program: env!("CARGO_BIN_EXE_uidmeter").into(),
-        arguments: ["enforcer", "--state", text, "--cgroup", text].map(Into::into).to_vec(),
+        arguments: ["enforcer", "--driver", "cgroupfs", "--journal", journal, "--cgroup-root", root].map(Into::into).to_vec(),
         patience: Duration::from_secs(30),
         deadline: Duration::from_secs(30),
     }
@@ -53,7 +55,7 @@ fn without_cgroup_v2_every_order_is_refused_with_the_reason() {
 #[test]
 fn of_two_at_once_the_second_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Journal::open(folder.path(), Kind::Systemd, Duration::ZERO).unwrap();
+    let first = Journal::open(&folder.path().join("limits.journal"), Kind::Systemd, Duration::ZERO).unwrap();
     match Client::spawn(&spawn(folder.path())) {
         Err(ClientError::NotStarted(why)) => assert!(why.starts_with("another enforcer is at work"), "{why}"),
         other => panic!("{other:?}"),

@@ -29,6 +29,17 @@ pub(super) fn whole(sys: &Path) -> Vec<String> {
     disks
 }
 
+/// The device files of the whole disks, as far as they are there.
+pub(super) fn nodes(sys: &Path, dev: &Path) -> Vec<String> {
+    let node = |number: String| {
+        let text = fs::read_to_string(sys.join("dev/block").join(number).join("uevent")).ok()?;
+        let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        let path = dev.join(name);
+        path.exists().then(|| path.display().to_string())
+    };
+    whole(sys).into_iter().filter_map(node).collect()
+}
+
 /// `MAJOR:MINOR`.
 pub(super) fn is_number(text: &str) -> bool {
     text.split_once(':').is_some_and(|(major, minor)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok())

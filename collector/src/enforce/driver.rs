@@ -152,6 +152,12 @@ pub enum Fault {
         /// What was read.
         found: String,
     },
+    /// There is no group to limit.
+    #[error("{unit} is not active: the user is not logged in, and what he runs outside of his slice cannot be limited")]
+    NotLoggedIn {
+        /// His slice.
+        unit: String,
+    },
     /// Processes that could not be moved.
     #[error("{count} processes of user {uid} are still outside of {group}: {why}")]
     Outside {
@@ -187,7 +193,7 @@ pub enum Fault {
 impl Fault {
     /// Whether there is nothing left that could be put back.
     pub fn is_vanished(&self) -> bool {
-        matches!(self, Self::Vanished { .. })
+        matches!(self, Self::Vanished { .. } | Self::NotLoggedIn { .. })
     }
 
     /// Why `text` could not be written to `path`, which is still there or not.

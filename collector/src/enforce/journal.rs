@@ -100,11 +100,11 @@ pub enum Note {
         /// Names.
         controllers: Vec<String>,
     },
-    /// A cgroup is made.
+    /// A cgroup is made, or the file in which systemd keeps a property.
     Made {
         /// For whom.
         uid: Option<Uid>,
-        /// Which.
+        /// Its path.
         cgroup: PathBuf,
     },
     /// A process is moved to the group of its user, or, without a user, out of the way.
@@ -177,9 +177,9 @@ pub struct Journal {
 
 impl Journal {
     /// Takes the lock within `patience` and reads what an earlier enforcer left in this boot.
-    pub fn open(folder: &Path, driver: Kind, patience: Duration) -> Result<(Self, Legacy), JournalError> {
-        let lock = file::lock(&folder.join("limits.lock"), patience)?;
-        let path = folder.join("limits.journal");
+    pub fn open(path: &Path, driver: Kind, patience: Duration) -> Result<(Self, Legacy), JournalError> {
+        let lock = file::lock(&path.with_extension("lock"), patience)?;
+        let path = path.to_owned();
         let read = |source| JournalError::Read { path: path.clone(), source };
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(read)?;
         let store = file::FileStore::open(&path).map_err(read)?;

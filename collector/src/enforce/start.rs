@@ -7,29 +7,30 @@ use std::{
 };
 
 use super::{
-    cgroupfs::{
-        Cgroupfs,
-        host::{RealHost, is_cgroup2},
-    },
+    cgroupfs::{Cgroupfs, host::RealHost},
     driver::{Driver, Kind},
     event::{Deed, Event},
     journal::{Journal, JournalError, Legacy},
     keeper::Keeper,
     outcome::Outcome,
+    systemd::Systemd,
 };
 use crate::units::Uid;
 
 /// How long another enforcer may take to put everything back and end.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where cgroup v2 is mounted when it is the only version.
+const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Which driver is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Direct writes below this cgroup, or below where cgroup v2 is mounted.
-    Cgroupfs {
-        /// A delegated cgroup.
-        root: Option<PathBuf>,
-    },
+    /// systemd where it runs, else cgroupfs.
+    Auto,
+    /// systemd.
+    Systemd,
+    /// Direct writes.
+    Cgroupfs,
 }
 
 /// What an enforcer has to know.
@@ -37,8 +38,10 @@ pub enum Choice {
 pub struct Settings {
     /// How to limit.
     pub driver: Choice,
-    /// Folder for journal and lock, which nobody but root may write to. It should survive a crash, and need not survive a boot.
-    pub state: PathBuf,
+    /// Cgroup below which direct writes happen: where cgroup v2 is mounted, or a delegated one.
+    pub root: PathBuf,
+    /// The journal, in a folder that nobody but root may write to. It should survive a crash, and need not survive a boot.
+    pub journal: PathBuf,
     /// The audit log, if one is wanted.
     pub audit: Option<PathBuf>,
     /// How long a limit lives without being renewed.
@@ -85,32 +88,35 @@ impl Settings {
     }
 
     fn kind(&self) -> Kind {
-        match &self.driver {
-            Choice::Cgroupfs { root } => Kind::Cgroupfs { root: root.clone().unwrap_or_else(mounted) },
+        match self.driver {
+            Choice::Auto if is_managed() => Kind::Systemd,
+            Choice::Systemd => Kind::Systemd,
+            Choice::Auto | Choice::Cgroupfs => Kind::Cgroupfs { root: self.root.clone() },
         }
     }
 }
 
-/// Where cgroup v2 usually is, and where it is beside v1.
-fn mounted() -> PathBuf {
-    let usual = Path::new("/sys/fs/cgroup");
-    let beside = usual.join("unified");
-    let has_it = |path: &Path| is_cgroup2(path).unwrap_or(false);
-    if !has_it(usual) && has_it(&beside) { beside } else { usual.to_owned() }
+/// Whether systemd is the first process (`sd_booted(3)`).
+fn is_managed() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 /// Opens a driver; `Err` tells why this host has none such.
 fn driver(kind: &Kind) -> Result<Box<dyn Driver>, String> {
     match kind {
+        Kind::Systemd if !is_managed() => Err("monitor only: systemd does not run on this host".to_owned()),
+        Kind::Systemd => Ok(Box::new(Systemd::open(Path::new(MOUNT))?)),
+        Kind::Cgroupfs { root } if is_managed() && root == Path::new(MOUNT) => Err(format!(
+            "monitor only: systemd owns all cgroups of this host; direct writes need a cgroup that was delegated, not {MOUNT}"
+        )),
         Kind::Cgroupfs { root } => Ok(Box::new(Cgroupfs::open(RealHost::new(root), root)?)),
-        Kind::Systemd => Err("monitor only: systemd is not supported".to_owned()),
     }
 }
 
 /// Undoes what a dead enforcer left, and is ready to limit.
 pub fn start(settings: &Settings) -> Result<Started, StartError> {
     let kind = settings.kind();
-    let (journal, legacy) = Journal::open(&settings.state, kind.clone(), PATIENCE)?;
+    let (journal, legacy) = Journal::open(&settings.journal, kind.clone(), PATIENCE)?;
     let now = Instant::now();
     let (mut keeper, before) = match legacy.driver.clone() {
         Some(before) => {
@@ -136,7 +142,7 @@ pub fn start(settings: &Settings) -> Result<Started, StartError> {
 
 /// Undoes what a dead enforcer left, and ends; tells what was done. Twice does nothing more.
 pub fn release(settings: &Settings) -> Result<Vec<Event>, StartError> {
-    let (journal, legacy) = Journal::open(&settings.state, settings.kind(), PATIENCE)?;
+    let (journal, legacy) = Journal::open(&settings.journal, settings.kind(), PATIENCE)?;
     let Some(kind) = legacy.driver.clone() else {
         return Ok(Vec::new());
     };

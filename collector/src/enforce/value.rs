@@ -59,7 +59,7 @@ impl Value {
     #[must_use]
     pub fn strictest(property: Property, found: &Self, wanted: &Self) -> Self {
         let keeps = |part: &str| match (found.get(part), wanted.get(part)) {
-            (Some(found), Some(wanted)) => compare(found, wanted) != Ordering::Greater,
+            (Some(found), Some(wanted)) => compare(usual(property, found), wanted) != Ordering::Greater,
             _ => false,
         };
         // A burst belongs to its quota.
@@ -86,6 +86,12 @@ impl std::fmt::Display for Value {
         }
         Ok(())
     }
+}
+
+/// A weight that is not set is the one that everybody has.
+fn usual(property: Property, text: &str) -> &str {
+    let is_weight = matches!(property, Property::CpuWeight | Property::IoWeight);
+    if is_weight && text == MAX { "100" } else { text }
 }
 
 /// By amount: `N`, or `N` in each `P` if the text is `N P`. What is no number, such as `max`, is more than any.

@@ -42,7 +42,7 @@ pub(super) fn express(group: &Group, property: Property, amount: u64, disks: &[S
             let quota = amount.saturating_mul(PERIOD_US / 1000);
             Value::one(CPU_MAX, format!("{quota} {PERIOD_US}")).and(BURST, "0")
         }
-        Property::MemoryHigh | Property::MemoryMax => Value::one(file, (amount - amount % page_size()).to_string()),
+        Property::MemoryHigh | Property::MemoryMax => Value::one(file, whole_pages(amount).to_string()),
         Property::CpuWeight | Property::IoWeight => Value::one(file, amount.to_string()),
         Property::IoRead | Property::IoWrite => {
             if disks.is_empty() {
@@ -53,10 +53,11 @@ pub(super) fn express(group: &Group, property: Property, amount: u64, disks: &[S
     })
 }
 
-/// Bytes; `page_counter_memparse` rounds down to it.
-fn page_size() -> u64 {
+/// Rounded down, as `page_counter_memparse` does.
+pub(in crate::enforce) fn whole_pages(bytes: u64) -> u64 {
     let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0).unwrap_or(4096)
+    let size = size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0).unwrap_or(4096);
+    bytes - bytes % size
 }
 
 /// The value at present, of all disks that are there or have a limit.

@@ -145,7 +145,7 @@ fn another_boots_records_are_nothing_to_undo() {
 #[test]
 fn a_file_has_one_owner_and_is_on_storage_when_append_returns() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Journal::open(folder.path(), Kind::Systemd, std::time::Duration::ZERO);
+    let open = || Journal::open(&folder.path().join("x.journal"), Kind::Systemd, std::time::Duration::ZERO);
     let (mut journal, legacy) = open().unwrap();
     assert_eq!(legacy, Legacy::default());
     journal.append(&entries()[..1]).unwrap();
