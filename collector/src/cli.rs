@@ -6,7 +6,7 @@ use collector::{
     token::TokenCommand,
 };
 
-use crate::{enforcer::EnforcerOptions, failure};
+use crate::failure;
 
 /// Exact CPU time and run-queue latency of every user, from the kernel's own books
 #[derive(Debug, Parser)]
@@ -53,17 +53,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Ask the daemon who is limited and why, and override it
+    #[command(after_help = failure::EXIT_CODES)]
+    Limits {
+        #[command(subcommand)]
+        command: LimitsCommand,
+    },
     /// Give back every limit that an enforcer left when it died
     #[command(after_help = failure::EXIT_CODES)]
     Release {
         #[command(flatten)]
-        options: EnforcerOptions,
+        flags: RunFlags,
     },
     /// Hold limits for the daemon at the other end of standard input, which starts this by itself
     #[command(hide = true)]
     Enforcer {
         #[command(flatten)]
-        options: EnforcerOptions,
+        flags: RunFlags,
     },
     /// Tell what this host has and what it lacks, and what watching it costs
     #[command(after_help = failure::EXIT_CODES)]
@@ -73,6 +79,57 @@ pub(crate) enum Command {
         #[command(flatten)]
         flags: RunFlags,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LimitsCommand {
+    /// Tell who is limited, and whether that works
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: RunFlags,
+    },
+    /// Tell everything about one user: rule, reason with its numbers, and what is out of reach
+    Explain {
+        /// Name or UID
+        #[arg(value_name = "USER")]
+        user: String,
+        #[command(flatten)]
+        flags: RunFlags,
+    },
+    /// Keep a limited user's limits as they are, whatever is measured, until released
+    Hold {
+        /// Name or UID
+        #[arg(value_name = "USER")]
+        user: String,
+        #[command(flatten)]
+        flags: RunFlags,
+    },
+    /// Release a user at once, and leave him alone for a while
+    Release {
+        /// Name or UID
+        #[arg(value_name = "USER")]
+        user: String,
+        /// How long
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+        time: std::time::Duration,
+        #[command(flatten)]
+        flags: RunFlags,
+    },
+}
+
+impl LimitsCommand {
+    /// Where the daemon is found.
+    pub(crate) fn flags(&self) -> &RunFlags {
+        match self {
+            Self::List { flags, .. }
+            | Self::Explain { flags, .. }
+            | Self::Hold { flags, .. }
+            | Self::Release { flags, .. } => flags,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
-    pipeline::{PrivilegeError, RunError, web::OpenError},
+    pipeline::{LimitsError, PrivilegeError, RunError, web::OpenError},
     policy::PolicyErrors,
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
@@ -100,6 +100,11 @@ impl From<RunError> for Failure {
             RunError::Load(error) => error.into(),
             RunError::Web(OpenError::Files(problems)) => Self { code: USAGE, sentences: problems.0 },
             RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
+            RunError::Limits(LimitsError::Policy(errors)) => errors.into(),
+            RunError::Limits(LimitsError::Socket { .. }) => Self::new(LISTEN, error.to_string()),
+            RunError::Limits(LimitsError::Enforcer(_)) | RunError::EnforcerLost => {
+                Self::new(UNEXPECTED, error.to_string())
+            }
             RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
             RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),

@@ -5,6 +5,7 @@ mod cli;
 mod doctor;
 mod enforcer;
 mod failure;
+mod limits_command;
 mod policy_test;
 mod top;
 
@@ -17,9 +18,7 @@ use std::{
 use clap::Parser as _;
 use collector::{
     config::{Loaded, Observe},
-    limits::Order,
     pipeline, token,
-    units::Uid,
 };
 
 use self::{
@@ -48,16 +47,12 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
         Command::Policy { command } => policy_test::run(&command)?,
-        Command::Enforcer { options } => enforcer::run(&options, Box::new(not_root))?,
-        Command::Release { options } => enforcer::release(&options)?,
+        Command::Enforcer { flags } => enforcer::run(&Loaded::new(&flags)?.config)?,
+        Command::Limits { command } => limits_command::run(&command, &Loaded::new(command.flags())?.config)?,
+        Command::Release { flags } => enforcer::release(&Loaded::new(&flags)?.config)?,
         Command::Doctor { options, flags } => return doctor::run(&options, &flags),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whatever else is configured: the system is nobody's offender.
-fn not_root(order: &Order) -> Result<(), String> {
-    if order.uid == Uid(0) { Err("root is never limited".to_owned()) } else { Ok(()) }
 }
 
 /// Events go to standard error; `UIDMETER_LOG` chooses which, in the syntax of `tracing_subscriber::EnvFilter`.

@@ -12,13 +12,13 @@ use std::{
 
 use collector::{
     config::Mode,
+    pipeline::SystemDirectory,
     policy::{
         self, Action, Decision, Directory, Engine, Policy, PolicyErrors,
         series::{self, Backed, Line, Names, Observed},
     },
     units::{Nanos, Uid, UnixTime},
 };
-use nix::unistd::{Group, User};
 use serde::Serialize;
 
 use crate::{
@@ -31,21 +31,6 @@ const MOST_LINES: usize = 10_000_000;
 /// Most characters of a name in the table.
 const NAME_WIDTH: usize = 20;
 
-/// Users and groups of this host, by its name service, which is waited for.
-struct Host;
-
-impl Directory for Host {
-    fn user(&self, name: &str) -> Result<Option<Uid>, String> {
-        let user = User::from_name(name).map_err(|error| error.desc().to_owned())?;
-        Ok(user.map(|user| Uid(user.uid.as_raw())))
-    }
-
-    fn group(&self, name: &str) -> Result<Option<u32>, String> {
-        let group = Group::from_name(name).map_err(|error| error.desc().to_owned())?;
-        Ok(group.map(|group| group.gid.as_raw()))
-    }
-}
-
 pub(crate) fn run(command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Check { file } => check(file),
@@ -55,7 +40,7 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<(), Failure> {
 
 /// All mistakes, or one line for each rule.
 fn check(file: &Path) -> Result<(), Failure> {
-    let policy = load(file, &Host)?;
+    let policy = load(file, &SystemDirectory)?;
     let mut out = io::stdout().lock();
     writeln!(out, "fine: {}", file.display())?;
     for rule in policy.rules() {
@@ -81,7 +66,7 @@ fn test(file: &Path, options: &PolicyTestOptions) -> Result<(), Failure> {
         Some(Ok((_, Line::Names(names)))) => names,
         _ => Names::default(),
     };
-    let policy = load(file, &Backed { names: &names, directory: &Host })?;
+    let policy = load(file, &Backed { names: &names, directory: &SystemDirectory })?;
     let mut replay = Replay::new(policy);
     let mut out = io::stdout().lock();
     for line in lines {

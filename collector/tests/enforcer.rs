@@ -28,7 +28,17 @@ fn spawn(folder: &Path) -> Spawn {
     let journal = journal.to_str().unwrap();
     Spawn {
         program: env!("CARGO_BIN_EXE_uidmeter").into(),
-        arguments: ["enforcer", "--driver", "cgroupfs", "--journal", journal, "--cgroup-root", root].map(Into::into).to_vec(),
+        arguments: [
+            "enforcer",
+            "--limits.driver=cgroupfs",
+            "--limits.audit-log=",
+            "--limits.journal",
+            journal,
+            "--limits.cgroup-root",
+            root,
+        ]
+        .map(Into::into)
+        .to_vec(),
         patience: Duration::from_secs(30),
         deadline: Duration::from_secs(30),
     }

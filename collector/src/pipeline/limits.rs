@@ -434,6 +434,3 @@ fn effective(limits: &Limits, load: &UserLoad) -> Option<f64> {
 fn unix_time(now: SystemTime) -> UnixTime {
     UnixTime(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into())
 }
-
-#[cfg(test)]
-mod tests;

@@ -169,7 +169,7 @@ pub const STEP: Table = Table {
             "memory_max",
             Kind::SizeOrShare,
             "",
-            "`memory.max`, the safety net; never below `memory_high`, which it needs",
+            "`memory.max`, the safety net; needs `memory_high`, and stays above it by the margin",
         ),
         key("io_weight", Kind::Weight, "", "`io.weight`: the share of a disk under contention; all others have 100"),
         key("io_read", Kind::Rate, "", "Bytes read from each disk in a second (`io.max`)"),

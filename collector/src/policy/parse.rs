@@ -154,7 +154,8 @@ impl Builder<'_> {
             }
             let chosen = self.choice(&group, ["uids", "users", "groups"]);
             if !["uids", "users", "groups"].iter().any(|key| group.has(key)) {
-                wrong("users", "missing".into(), "given, unless uids or groups are");
+                let allowed = "given, unless uids or groups are";
+                self.reader.lacking(group.line, &group.path("users"), "missing", allowed);
             }
             let of_rules = group.texts("rules");
             for unknown in of_rules.iter().flatten().filter(|name| rules.iter().all(|rule| rule.name != **name)) {
@@ -194,7 +195,7 @@ impl Builder<'_> {
                 io_write: group.bytes("io_write"),
             };
             if floors == PartFloors::default() && !group.has("allowance") {
-                self.reader.wrong(group.line, &name, "without effect", "given an allowance or a floor");
+                self.reader.lacking(group.line, &name, "without effect", "given an allowance or a floor");
             }
             let allowance = group.number("allowance").unwrap_or(1.0);
             overrides.push(Override { people: chosen, rules: of_rules, allowance, floors });

@@ -111,7 +111,7 @@ pub struct Step {
     pub cpu_max: Option<Amount>,
     /// Bytes, or a share of all.
     pub memory_high: Option<Amount>,
-    /// Bytes, or a share of all; never below `memory_high`.
+    /// Bytes, or a share of all; never below `memory_high` and the margin.
     pub memory_max: Option<Amount>,
     /// At most 100.
     pub io_weight: Option<Weight>,

@@ -64,11 +64,6 @@ impl Hands {
         self.held.get(&uid)
     }
 
-    /// Whoever is limited, or was to be.
-    pub(super) fn users(&self) -> impl Iterator<Item = Uid> {
-        self.held.keys().copied()
-    }
-
     /// Makes it so; tells the outcome in a word, as figures have it.
     ///
     /// # Errors

@@ -28,8 +28,11 @@ pub(super) fn limits(steps: &[Step], floors: &Floors, memory_used: Bytes, facts:
         cpu_weight: steps.iter().filter_map(|step| step.cpu_weight).min().map(|weight| weight.max(floors.cpu_weight)),
         cpu_max: steps.iter().filter_map(|step| step.cpu_max.and_then(cores)).min().map(|max| max.max(floors.cpu_max)),
         memory_high,
-        // Kills: so it stands behind what slows down, never alone.
-        memory_max: memory_high.and_then(|high| memory_max.map(|max| max.max(high))),
+        // Kills: so it stands behind what slows down, with room between, and never alone.
+        memory_max: memory_high.and_then(|high| {
+            let least = Bytes(high.0.saturating_add(floors.memory_margin.0));
+            memory_max.map(|max| max.max(least))
+        }),
         io_weight: steps.iter().filter_map(|step| step.io_weight).min().map(|weight| weight.max(floors.io_weight)),
         io_read: steps.iter().filter_map(|step| step.io_read).min().map(|rate| rate.max(floors.io_read)),
         io_write: steps.iter().filter_map(|step| step.io_write).min().map(|rate| rate.max(floors.io_write)),

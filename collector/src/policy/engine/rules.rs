@@ -134,8 +134,9 @@ impl Moment<'_> {
         let offences = &self.policy.offences;
         // Several rules that fire for the same thing are one offence.
         let earlier = if record.is_limited() { 0.0 } else { record.offences.add(self.now, offences) };
+        // One that is no older than its half-life counts for a step.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to some hundred")]
-        let step = (earlier as usize).min(self.rule.steps.len().saturating_sub(1));
+        let step = (earlier.round() as usize).min(self.rule.steps.len().saturating_sub(1));
         let limits = self.resolved(record, load, step);
         let penalty = 1.0 + offences.longer * earlier;
         let (since, changed) = (self.now, self.now);

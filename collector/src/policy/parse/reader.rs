@@ -66,6 +66,13 @@ impl Reader {
         self.problems.borrow_mut().push((line, Problem::Value { at, found: found.into(), allowed: allowed.into() }));
     }
 
+    /// The same for what seems to be missing, unless it may be what could not be read.
+    pub(super) fn lacking(&self, line: usize, what: &str, found: impl Into<String>, allowed: impl Into<String>) {
+        if self.unparsed.is_empty() {
+            self.wrong(line, what, found, allowed);
+        }
+    }
+
     /// Reads what `table`, called `name` in findings, has of `keys`.
     pub(super) fn group<'v>(&self, name: &str, line: usize, keys: &[Key], table: &'v DeTable<'_>) -> Group<'v> {
         let mut group = Group { name: name.into(), line, defaults: keys.to_vec(), given: BTreeMap::new() };

@@ -34,7 +34,7 @@ impl Builder<'_> {
             rules.push(rule);
         }
         if rules.is_empty() && !top.has("rule") {
-            self.reader.wrong(1, "rule", "missing", "given at least once: without a rule nobody is ever limited");
+            self.reader.lacking(1, "rule", "missing", "given at least once: without a rule nobody is ever limited");
         }
         rules
     }
@@ -54,7 +54,7 @@ impl Builder<'_> {
         for needed in ["name", "when", "step"] {
             if !group.has(needed) {
                 let allowed = keys::RULE.keys.iter().find(|key| key.name == needed).map(|key| key.kind.allowed());
-                self.reader.wrong(line, &group.path(needed), "missing", allowed.unwrap_or_default());
+                self.reader.lacking(line, &group.path(needed), "missing", allowed.unwrap_or_default());
             }
         }
         let who = self.selection(&group);
@@ -110,7 +110,7 @@ impl Builder<'_> {
             let found =
                 if given.is_empty() { "without conditions" } else { "without a condition on the user's own figures" };
             let allowed = format!("given one of {}: without, everybody would be limited", own.join(", "));
-            self.reader.wrong(line, &name, found, allowed);
+            self.reader.lacking(line, &name, found, allowed);
         }
         given.into_iter().filter_map(|metric| self.condition(&when, metric)).collect()
     }
@@ -121,7 +121,7 @@ impl Builder<'_> {
         let [threshold, hold, release, release_hold] = keys.map(|key| key.name);
         let group = self.reader.group(&when.path(metric.name), line, &keys, table);
         if !group.has(threshold) {
-            self.reader.wrong(line, &group.path(threshold), "missing", metric.kind.allowed());
+            self.reader.lacking(line, &group.path(threshold), "missing", metric.kind.allowed());
         }
         let low = metric.metric.feared_low();
         let at = group.amount(threshold)?;
@@ -175,7 +175,7 @@ impl Builder<'_> {
                 io_write: group.bytes("io_write"),
             };
             if !STEP.keys.iter().any(|key| group.has(key.name)) {
-                self.reader.wrong(line, &name, "empty", "given something to limit");
+                self.reader.lacking(line, &name, "empty", "given something to limit");
             }
             if let Some(floors) = floors {
                 self.above_floors(&group, &step, floors);
@@ -188,7 +188,7 @@ impl Builder<'_> {
             steps.push(step);
         }
         if steps.is_empty() && rule.has("step") {
-            self.reader.wrong(rule.line_of("step"), &rule.path("step"), "empty", "given at least once");
+            self.reader.lacking(rule.line_of("step"), &rule.path("step"), "empty", "given at least once");
         }
         steps
     }
