@@ -6,10 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aws_lc_rs::{digest, hmac};
@@ -19,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{secret::Secret, web_config::BasicUsers},
+    Observer,
     authorization::Login,
 };
 
@@ -130,18 +128,14 @@ fn update(feed: &mut dyn FnMut(&[u8]), parts: &[&[u8]]) {
 pub(super) struct Pool {
     running: Arc<Semaphore>,
     waiting: Semaphore,
-    computed: AtomicU64,
+    observer: Arc<dyn Observer>,
 }
 
 impl Pool {
-    pub(super) fn new() -> Self {
+    /// `observer` hears of each one that is computed.
+    pub(super) fn new(observer: Arc<dyn Observer>) -> Self {
         let (running, waiting) = (Arc::new(Semaphore::new(AT_A_TIME)), Semaphore::new(MOST_WAITING));
-        Self { running, waiting, computed: AtomicU64::new(0) }
-    }
-
-    /// How many have been computed since the start.
-    pub(super) fn computed(&self) -> u64 {
-        self.computed.load(Ordering::Relaxed)
+        Self { running, waiting, observer }
     }
 
     /// Whether `password` is what `hash` was made of.
@@ -152,7 +146,7 @@ impl Pool {
         let Ok(permit) = Arc::clone(&self.running).acquire_owned().await else {
             return Verdict::Busy;
         };
-        self.computed.fetch_add(1, Ordering::Relaxed);
+        self.observer.password_check();
         // The permit goes along: a client that hangs up does not make room for another while this is still computed.
         let computed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -165,14 +159,19 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use zeroize::Zeroizing;
 
-    use super::{super::super::secret::Secret, Pool, Verdict};
+    use super::{
+        super::super::{http::Unheard, secret::Secret},
+        Pool, Verdict,
+    };
 
     /// Made with the bcrypt of OpenBSD's authors, as Python ships it; `$2y$` is what htpasswd writes for the same.
     #[tokio::test]
     async fn hashes_of_other_programs_are_understood() {
-        let pool = Pool::new();
+        let pool = Pool::new(Arc::new(Unheard));
         for (password, hash) in [
             ("sesame", "$2b$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
             ("sesame", "$2y$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),

@@ -92,7 +92,7 @@ impl State {
 }
 
 impl Guard {
-    /// Guards according to `settings`; `observer` hears of every refusal.
+    /// Guards according to `settings`; `observer` hears of every refusal and of every password that is computed.
     ///
     /// # Errors
     /// There is no randomness.
@@ -103,7 +103,7 @@ impl Guard {
             state: ArcSwap::from_pointee(State::new(settings, &key, None)),
             replacing: Mutex::new(()),
             key,
-            pool: Pool::new(),
+            pool: Pool::new(Arc::clone(&observer)),
             audit: Audit::new(),
             observer,
         })
@@ -121,11 +121,6 @@ impl Guard {
     /// Whether `/-/healthy` and `/-/ready` answer everybody.
     pub fn open_health(&self) -> bool {
         self.state.load().settings.open_health
-    }
-
-    /// How many passwords have gone through bcrypt since the start.
-    pub fn expensive_checks(&self) -> u64 {
-        self.pool.computed()
     }
 
     /// Who sends the request with `head`, and what he may.
