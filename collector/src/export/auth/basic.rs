@@ -138,8 +138,14 @@ impl Pool {
         Self { running, waiting, observer }
     }
 
-    /// Whether `password` is what `hash` was made of.
-    pub(super) async fn verify(&self, password: Zeroizing<Vec<u8>>, hash: Secret) -> Verdict {
+    /// Whether `password` is what `hash` was made of. What has been computed is told to `told`, too, even if nobody waits for
+    /// it any more; it is dropped if nothing is computed.
+    pub(super) async fn verify(
+        &self,
+        password: Zeroizing<Vec<u8>>,
+        hash: Secret,
+        told: impl FnOnce(bool) + Send + 'static,
+    ) -> Verdict {
         let Ok(_place) = self.waiting.try_acquire() else {
             return Verdict::Busy;
         };
@@ -151,7 +157,9 @@ impl Pool {
         let computed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let hash = std::str::from_utf8(hash.expose()).unwrap_or_default();
-            bcrypt::verify(password.as_slice(), hash).unwrap_or(false)
+            let right = bcrypt::verify(password.as_slice(), hash).unwrap_or(false);
+            told(right);
+            right
         });
         if computed.await.unwrap_or(false) { Verdict::Right } else { Verdict::Wrong }
     }
@@ -179,7 +187,7 @@ mod tests {
             ("p\u{e4}ssw\u{f6}rd \u{1f41f}", "$2b$04$/YK9u3lGLrvBFQvEwKitQuxsp8ymeZ79OZZsbGww2NpK3ZDr5tRjG"),
             (&"x".repeat(72), "$2b$04$eCJtwhOTRwDm5QMFexnSQOtb.qcCuWdP47SmV50gmHKKm/iz0iOvq"),
         ] {
-            let verify = |password: &str| pool.verify(Zeroizing::new(password.into()), Secret::new(hash));
+            let verify = |password: &str| pool.verify(Zeroizing::new(password.into()), Secret::new(hash), |_| {});
             assert_eq!(verify(password).await, Verdict::Right, "{hash}");
             assert_eq!(
                 verify(&password.replacen(char::is_alphanumeric, "_", 1).replace('\u{f6}', "o")).await,
@@ -189,7 +197,7 @@ mod tests {
         }
         // What is no hash fits nothing.
         for hash in ["", "sesame", "$2b$04$", "$2b$99$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"] {
-            let verdict = pool.verify(Zeroizing::new("sesame".into()), Secret::new(hash)).await;
+            let verdict = pool.verify(Zeroizing::new("sesame".into()), Secret::new(hash), |_| {}).await;
             assert_eq!(verdict, Verdict::Wrong, "{hash}");
         }
     }

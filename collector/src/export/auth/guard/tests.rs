@@ -2,7 +2,10 @@ mod rig;
 
 use std::{
     error::Error,
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -129,6 +132,32 @@ async fn few_passwords_are_checked_at_a_time_and_few_wait() -> Outcome {
     assert!((16..40).contains(&wrong), "{wrong} of 100 were computed");
     // Afterwards there is room again.
     assert!(rig.ask(&[&basic("ann", "sesame")], &network("10.2.0.1")?).await.is_ok());
+    Ok(())
+}
+
+/// As far as it goes at once; then the client hangs up.
+async fn hang_up(attempt: impl Future) {
+    let mut attempt = pin!(attempt);
+    poll_fn(|context| Poll::Ready(drop(attempt.as_mut().poll(context)))).await;
+}
+
+#[tokio::test]
+async fn a_right_password_is_remembered_even_if_its_client_has_hung_up() -> Outcome {
+    let rig = Rig::new(&rig::users(), "[failures]\nburst = 2\n")?;
+    let peer = network("10.0.0.1")?;
+    hang_up(rig.ask(&[&basic("ann", "sesame")], &peer)).await;
+    // This one waits for the first and is never computed.
+    hang_up(rig.ask(&[&basic("bob", "wrong")], &peer)).await;
+    // One is computed at a time: after this, the first is done. Of the two attempts, it has one, and gets the other.
+    assert_eq!(wrong_passwords(&rig, &network("10.0.0.2")?, 1).await, [(401, "password")]);
+    assert_eq!(rig.heard.password_checks(), 2);
+    assert!(rig.ask(&[&basic("ann", "sesame")], &peer).await.is_ok());
+    assert_eq!(rig.heard.password_checks(), 2, "remembered");
+    assert_eq!(wrong_passwords(&rig, &peer, 3).await, [(401, "password"), (401, "password"), (429, "limited")]);
+    // A wrong one counts although nobody waits for it.
+    let other = network("10.0.0.3")?;
+    hang_up(rig.ask(&[&basic("bob", "wrong")], &other)).await;
+    assert_eq!(wrong_passwords(&rig, &other, 2).await, [(401, "password"), (429, "limited")]);
     Ok(())
 }
 
