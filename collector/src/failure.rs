@@ -41,6 +41,11 @@ impl Failure {
         Self { code, sentences: vec![sentence] }
     }
 
+    /// Flags, values or files that cannot be used.
+    pub(crate) fn usage(sentences: Vec<String>) -> Self {
+        Self { code: USAGE, sentences }
+    }
+
     /// All of it in one line.
     pub(crate) fn sentence(&self) -> String {
         self.sentences.join("; ")
@@ -59,7 +64,7 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { code: USAGE, sentences: error.0.iter().map(ToString::to_string).collect() }
+        Self::usage(error.0.iter().map(ToString::to_string).collect())
     }
 }
 
@@ -98,7 +103,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Load(error) => error.into(),
-            RunError::Web(OpenError::Files(problems)) => Self { code: USAGE, sentences: problems.0 },
+            RunError::Web(OpenError::Files(problems)) => Self::usage(problems.0),
             RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
             RunError::Limits(LimitsError::Policy(errors)) => errors.into(),
             RunError::Limits(LimitsError::Socket { .. }) => Self::new(LISTEN, error.to_string()),

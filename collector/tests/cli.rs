@@ -47,40 +47,6 @@ fn the_address_in_readme_is_the_default() -> Outcome {
     Ok(())
 }
 
-/// Exit code, standard output, standard error.
-fn check_config(arguments: &[&str]) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
-    let output = Command::new(env!("CARGO_BIN_EXE_uidmeter")).arg("check-config").args(arguments).output()?;
-    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
-}
-
-#[test]
-fn check_config_tells_every_mistake_on_a_line_of_its_own() -> Outcome {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), "[users]\ntopp = 1\nnames = 2\n")?;
-    let path = file.path().to_string_lossy().into_owned();
-    let (code, out, said) = check_config(&["--config", &path, "--web.listen-address", "0.0.0.0:1"])?;
-    assert_eq!((code, out.as_str()), (Some(2), ""));
-    let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 3, "{said}");
-    assert_eq!(lines[0], format!("uidmeter: {path}:2: there is no setting users.topp; did you mean users.top?"));
-    Ok(())
-}
-
-#[test]
-fn check_config_shows_what_is_in_force_as_a_file_that_can_be_used() -> Outcome {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), "[users]\ntop = 5\n")?;
-    let path = file.path().to_string_lossy().into_owned();
-    let (code, out, said) = check_config(&["--config", &path])?;
-    assert_eq!((code, out, said.as_str()), (Some(0), format!("fine: {path}\n"), ""));
-    let (code, effective, said) = check_config(&["--config", &path, "--effective", "--max-users", "9"])?;
-    assert_eq!((code, said.as_str()), (Some(0), ""));
-    assert!(effective.contains("top = 5  # line 2\n") && effective.contains("max_users = 9  # flag\n"), "{effective}");
-    fs::write(file.path(), &effective)?;
-    assert_eq!(check_config(&["--config", &path])?.0, Some(0));
-    Ok(())
-}
-
 #[test]
 fn version_is_that_of_the_package() -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_uidmeter")).arg("--version").output()?;

@@ -9,6 +9,8 @@
 
 #[path = "fuzz/mutator.rs"]
 mod mutator;
+#[path = "fuzz/requests.rs"]
+mod requests;
 
 use std::{
     error::Error,

@@ -24,7 +24,9 @@ fn every_sample_is_accepted_and_may_leave_loopback() -> Outcome {
         ("basic.yml", Some("jwt.toml"), Mode::Both),
         ("mtls.yml", None, Mode::None),
         ("mtls.yml", Some("permissions.toml"), Mode::None),
+        ("mtls.yml", Some("jwt.toml"), Mode::Jwt),
         ("mtls-basic.yml", None, Mode::Basic),
+        ("certificate-or-basic.yml", Some("sufficient.toml"), Mode::Basic),
     ] {
         let config = WebConfig::load(&folder.path().join(web)).map_err(|error| format!("{web}: {error}"))?;
         let path = auth.map(|name| folder.path().join(name));

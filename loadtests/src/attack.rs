@@ -13,11 +13,11 @@
 //! | [`cost`] | what TLS and tokens add to a request |
 
 mod attackers;
-mod client;
+pub(crate) mod client;
 mod cost;
 mod scraper;
 pub(crate) mod server;
-mod site;
+pub(crate) mod site;
 
 use std::{
     fs,
@@ -29,7 +29,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::Pid,
+};
 
 use self::{attackers::Attack, client::Target as Server, scraper::Scrapes, site::Site};
 use crate::{child::Child, interrupt::Interrupt, table::Table, target::Target};
@@ -159,6 +162,10 @@ impl Running {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
+    }
+
+    pub(crate) fn process(&self) -> Pid {
+        self.child.pid()
     }
 
     fn check(&mut self) -> Result<()> {

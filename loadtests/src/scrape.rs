@@ -1,9 +1,10 @@
-//! `loadtests scrape`: what a scrape costs. Four parts:
+//! `loadtests scrape`: what a scrape costs. Five parts:
 //!
 //! 1. [`encoder`]: nanoseconds per sample, from a view to bytes;
 //! 2. a scrape of the real exporter and HTTP server over simulated users, in each format and coding;
 //! 3. several scrapers at the same moment;
-//! 4. other exporters on this host, beside sleeping processes of many users.
+//! 4. [`token`]: the same over TLS, with a token and without;
+//! 5. other exporters on this host, beside sleeping processes of many users.
 //!
 //! Ratios are of one run on one machine. All that it starts is gone when it ends.
 
@@ -12,6 +13,7 @@ mod cost;
 mod crowd;
 mod encoder;
 mod peers;
+mod token;
 
 use std::{fs, path::PathBuf};
 
@@ -25,6 +27,7 @@ use self::{
     crowd::Crowd,
     encoder::Encoder,
     peers::Peer,
+    token::{Compared, Token},
 };
 use crate::{
     interrupt::Interrupt,
@@ -38,6 +41,7 @@ const ENCODER: Target = Target { figure: "writing text", at_most: 40.0, unit: "n
 const LATENCY: Target = Target { figure: "p99 of a text scrape", at_most: 5.0, unit: "ms" };
 const MEMORY: Target = Target { figure: "resident memory of the exporter", at_most: 30.0, unit: "MB" };
 const CROWD: Target = Target { figure: "eight scrapers at once against one", at_most: 2.0, unit: "times the CPU time" };
+const TOKEN: Target = Target { figure: "a token on top of TLS", at_most: 50.0, unit: "µs a scrape" };
 const SHARE: Target =
     Target { figure: "CPU time of a text scrape against process-exporter's", at_most: 0.05, unit: "times" };
 const MEGABYTE: u64 = 1_000_000;
@@ -61,6 +65,8 @@ const ASKS: [(&str, Ask, &str); 7] = [
 ];
 /// Scrapers at the same moment.
 const SCRAPERS: usize = 8;
+/// With a token and without, in turn.
+const TOKEN_ROUNDS: usize = 40;
 
 /// What can be said on the command line.
 #[derive(Args, Debug)]
@@ -101,6 +107,7 @@ struct Report {
     encoders: Vec<Encoder>,
     scrapes: Vec<(&'static str, Cost)>,
     together: Vec<(&'static str, Together)>,
+    token: Token,
     peers: Vec<(&'static str, Cost)>,
     verdicts: Vec<Verdict>,
 }
@@ -128,9 +135,19 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
     verdicts.push(MEMORY.judge(per(most_resident, MEGABYTE)));
     verdicts.push(CROWD.judge(together[0].1.ratio));
 
+    let token = token::measure(TOKEN_ROUNDS, &interrupt)?;
+    println!(
+        "4. A page of {} bytes over TLS connections that stay open, {} rounds of {} scrapes in turn; µs a scrape\n{}",
+        token.page_bytes,
+        token.rounds,
+        token.scrapes,
+        token_table(&token)
+    );
+    verdicts.push(TOKEN.judge(token.time.difference.median));
+
     let peers = others(flags, &interrupt)?;
     println!(
-        "4. Other exporters on this host, beside {} sleeping processes of {} users\n{}",
+        "5. Other exporters on this host, beside {} sleeping processes of {} users\n{}",
         flags.processes,
         flags.process_users,
         cost_table(&peers)
@@ -144,7 +161,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool> {
         println!("{verdict}");
     }
     let met = verdicts.iter().all(Verdict::met);
-    let report = Report { users: flags.users, encoders, scrapes: costs, together, peers, verdicts };
+    let report = Report { users: flags.users, encoders, scrapes: costs, together, token, peers, verdicts };
     if let Some(path) = &flags.json {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
@@ -215,6 +232,17 @@ fn cost_table(costs: &[(&str, Cost)]) -> Table<7> {
             format!("{:.0}", per(cost.page_bytes as u64, 1000)),
             format!("{:.1}", per(cost.resident_bytes, MEGABYTE)),
         ]);
+    }
+    table
+}
+
+fn token_table(token: &Token) -> Table<7> {
+    let mut table = Table::new(["", "without", "min–max", "with", "min–max", "on top", "min–max"]);
+    for (name, Compared { without, with, difference }) in [("time", &token.time), ("CPU of the server", &token.cpu)] {
+        let [a, b, c] = [without, with, difference]
+            .map(|spread| [format!("{:.1}", spread.median), format!("{:.1}", spread.range())]);
+        let ([a, a_range], [b, b_range], [c, c_range]) = (a, b, c);
+        table.row([name.into(), a, a_range, b, b_range, c, c_range]);
     }
     table
 }

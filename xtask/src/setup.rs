@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Vm,
     /// Measure.
     Bench,
+    /// Test with real clients.
+    Peers,
 }
 
 /// Installing one thing may show that another is missing (which LLVM, is known once rustc is there).
@@ -36,7 +38,7 @@ const ROUNDS: usize = 3;
 
 /// The command: everything that any purpose needs.
 pub(crate) fn everything(project: &Project, dry_run: bool) -> Result<()> {
-    let purposes = [Purpose::Build, Purpose::Lint, Purpose::Vm, Purpose::Bench];
+    let purposes = [Purpose::Build, Purpose::Lint, Purpose::Vm, Purpose::Bench, Purpose::Peers];
     if dry_run {
         let steps = plan::missing(project, &purposes)?;
         for step in &steps {

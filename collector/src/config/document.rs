@@ -40,8 +40,9 @@ pub fn manual() -> String {
          `uidmeter run` reads `{DEFAULT_FILE}` if it exists, or the file that `--config` names. Flags win over the file. The sample\n\
          in [packaging/config/uidmeter.toml](../packaging/config/uidmeter.toml) has every setting at its default.\n\n\
          A name that is no setting is refused with the nearest one that is, and so is a value out of its range; all mistakes are\n\
-         told at once, each with its line. `uidmeter check-config` does that without starting anything, and with `--effective` shows\n\
-         every value in force and where it comes from. Times are written as `100ms`, `10s`, `1m` or `1h`, sizes as `64MiB`.\n\n\
+         told at once, each with its line. `uidmeter check-config` does that without starting anything, for the\n\
+         web configuration file and the authentication file, too, and with `--effective` shows every value in force and where it\n\
+         comes from. Times are written as `100ms`, `10s`, `1m` or `1h`, sizes as `64MiB`.\n\n\
          **Reload.** On SIGHUP the file is read again. What can change at once does so, and no counter is lost; what needs a restart\n\
          is named in the log and stays as it was. A file with mistakes changes nothing: they are logged, and\n\
          `uidmeter_config_last_reload_successful` is 0 until a reload succeeds.\n\n\

@@ -82,8 +82,19 @@ impl Loaded {
         self.flags.arguments()
     }
 
+    /// Like [`Loaded::new`], but goes on past mistakes, so that what the rest leads to can be checked, too: each setting with
+    /// one stays as it would be without.
+    pub fn past_problems(flags: &RunFlags) -> (Self, Vec<Problem>) {
+        Self::read(flags, Path::new(DEFAULT_FILE))
+    }
+
     /// Like [`Loaded::new`], with another usual file.
     pub(super) fn with_default_file(flags: &RunFlags, usual: &Path) -> Result<Self, ConfigError> {
+        let (loaded, problems) = Self::read(flags, usual);
+        if problems.is_empty() { Ok(loaded) } else { Err(ConfigError(problems)) }
+    }
+
+    fn read(flags: &RunFlags, usual: &Path) -> (Self, Vec<Problem>) {
         let mut stack = Stack::new();
         let path = flags.file.as_deref().unwrap_or(usual);
         let file = match file::read(path) {
@@ -101,8 +112,9 @@ impl Loaded {
         };
         stack.flags(&flags.given);
         rules::check(&stack.config, &stack.origins, &mut stack.problems);
-        let (config, origins) = stack.done()?;
-        Ok(Self { config, file, origins, flags: flags.clone(), usual: usual.into() })
+        let problems = stack.take_problems();
+        let Stack { config, origins, .. } = stack;
+        (Self { config, file, origins, flags: flags.clone(), usual: usual.into() }, problems)
     }
 
     /// Reads the file again and puts the same flags on top.
@@ -122,7 +134,8 @@ impl Observe {
     pub fn new(flags: &ObserveFlags) -> Result<Self, ConfigError> {
         let mut stack = Stack::new();
         stack.flags(&flags.given);
-        stack.done().map(|(config, _)| config.observe)
+        let problems = stack.take_problems();
+        if problems.is_empty() { Ok(stack.config.observe) } else { Err(ConfigError(problems)) }
     }
 }
 
@@ -165,15 +178,13 @@ impl Stack {
         Ok(())
     }
 
-    fn done(mut self) -> Result<(Config, Vec<Origin>), ConfigError> {
-        if self.problems.is_empty() {
-            return Ok((self.config, self.origins));
-        }
+    /// As many as are shown.
+    fn take_problems(&mut self) -> Vec<Problem> {
         if self.problems.len() > SHOWN {
             let more = self.problems.split_off(SHOWN).len();
             self.problems.push(Problem::More(more));
         }
-        Err(ConfigError(self.problems))
+        std::mem::take(&mut self.problems)
     }
 }
 

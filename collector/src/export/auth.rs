@@ -19,7 +19,7 @@
 //!
 //! Never logs a secret, nor text of a client that has not been escaped.
 
-mod audit;
+pub(in crate::export) mod audit;
 pub mod authorization;
 mod basic;
 pub mod guard;
@@ -108,10 +108,13 @@ pub struct Refusal {
     pub audit: String,
 }
 
-/// Hears of every refusal, to count it.
+/// Hears of what is to be counted.
 pub trait Observer: Send + Sync {
-    /// `reason` is one of [`REASONS`].
+    /// Somebody was not let in. `reason` is one of [`REASONS`].
     fn failure(&self, reason: &'static str);
+
+    /// A password goes through bcrypt, right or wrong, of a user or of nobody.
+    fn password_check(&self);
 }
 
 /// Every reason that a refusal can have, so that each can be exported from the start.

@@ -17,7 +17,7 @@ use super::{
     auth::{Observer, REASONS},
     catalog::{
         AUTH_FAILURES, BUILD_INFO, CERTIFICATE_EXPIRY, CONFIG_RELOAD, CONFIG_RELOAD_TIME, Family, HTTP_REQUESTS,
-        SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE,
+        PASSWORD_CHECKS, SCRAPE_DURATION, Samples, TICK_DURATION, TICKS_LATE,
     },
     tls::Expiry,
 };
@@ -41,6 +41,7 @@ pub struct OwnMetrics {
     scrape_duration: Histogram,
     http_requests: IntCounterVec,
     auth_failures: IntCounterVec,
+    password_checks: IntCounter,
     expiry: Expiry,
     /// Without a child as long as there is no certificate.
     certificate_expiry: IntGaugeVec,
@@ -75,6 +76,7 @@ impl OwnMetrics {
             scrape_duration: register(&registry, histogram(&SCRAPE_DURATION, &SCRAPE_BOUNDS)?)?,
             http_requests: register(&registry, IntCounterVec::new(opts(&HTTP_REQUESTS), labels(&HTTP_REQUESTS))?)?,
             auth_failures: register(&registry, IntCounterVec::new(opts(&AUTH_FAILURES), labels(&AUTH_FAILURES))?)?,
+            password_checks: register(&registry, IntCounter::with_opts(opts(&PASSWORD_CHECKS))?)?,
             expiry: Expiry::default(),
             certificate_expiry: register(&registry, IntGaugeVec::new(opts(&CERTIFICATE_EXPIRY), &[])?)?,
             usable: [AtomicBool::new(true), AtomicBool::new(true)],
@@ -136,6 +138,10 @@ impl OwnMetrics {
 impl Observer for OwnMetrics {
     fn failure(&self, reason: &'static str) {
         self.auth_failures.with_label_values(&[reason]).inc();
+    }
+
+    fn password_check(&self) {
+        self.password_checks.inc();
     }
 }
 
@@ -224,6 +230,7 @@ pub(super) mod tests {
         own.config_reload(Part::Web, false, SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         own.config_reload(Part::Settings, true, SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
         own.failure(REASONS[0]);
+        own.password_check();
         own.expiry().set(Some(1_700_000_000));
         let page = page(&own)?;
         let value = |series: &str| page.value(series);
@@ -239,6 +246,7 @@ pub(super) mod tests {
         // Of two parts, one that has mistakes is enough.
         assert_eq!(value("uidmeter_config_last_reload_successful"), Some("0"));
         assert_eq!(value(&format!("uidmeter_auth_failures_total{{reason=\"{}\"}}", REASONS[0])), Some("1"));
+        assert_eq!(value("uidmeter_password_checks_total"), Some("1"));
         assert_eq!(value("uidmeter_tls_certificate_expiry_timestamp_seconds"), Some("1700000000"));
         assert_eq!(value("uidmeter_config_last_reload_success_timestamp_seconds"), Some("1.5"));
         assert_eq!(value(&format!("uidmeter_build_info{{version=\"{VERSION}\"}}")), Some("1"));

@@ -4,6 +4,7 @@
 //! the files say now and swaps it at once, or changes nothing. [`Reloader::watch`] notices by itself that a file has
 //! changed; the caller also reloads on SIGHUP.
 
+mod check;
 mod files;
 mod load;
 mod tide;
@@ -17,9 +18,10 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+pub use self::check::check;
 use self::{
     files::Prints,
-    load::{Loaded, load},
+    load::{Files, Loaded, load},
     tide::Tide,
 };
 use crate::{
@@ -87,6 +89,10 @@ impl Settings {
             auth_file: web.auth_file.clone(),
         })
     }
+
+    fn files(&self) -> Files<'_> {
+        Files { web_config: self.web_config.as_deref(), auth_file: self.auth_file.as_deref() }
+    }
 }
 
 /// Why the web server cannot start.
@@ -142,7 +148,7 @@ pub struct Opened {
 /// # Errors
 /// Everything that is wrong; then nothing stays open.
 pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<Opened, OpenError> {
-    let loaded = load(&settings, None)?;
+    let loaded = load(settings.files(), None)?;
     let of =
         |errors: Vec<http::ListenError>| OpenError::Sockets(Problems(errors.iter().map(ToString::to_string).collect()));
     let listeners = if settings.inherit { http::inherited() } else { http::bind_all(&settings.listen) }.map_err(of)?;
@@ -295,7 +301,7 @@ impl Reloader {
     fn reload_with(&self, state: &mut State) -> Result<(), Problems> {
         state.seen = state.seen.again();
         let before = self.server.live();
-        let checked = load(&self.settings, Some(&before))
+        let checked = load(self.settings.files(), Some(&before))
             .and_then(|loaded| loaded.check_listeners(&self.addresses).map(|()| loaded));
         match checked {
             Ok(loaded) => {

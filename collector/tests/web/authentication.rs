@@ -122,3 +122,27 @@ async fn a_reload_cannot_open_to_the_network_what_was_guarded() -> Outcome {
     assert!(start(rig.settings(vec![Address::Tcp(([0, 0, 0, 0], 0).into())])).is_err());
     Ok(())
 }
+
+/// As an editor or a copy leaves it that was interrupted: after each of its bytes.
+#[tokio::test]
+async fn a_file_that_was_cut_off_anywhere_lets_nobody_in() -> Outcome {
+    let rig = Rig::new("")?;
+    extend(&rig, &format!("basic_auth_users:\n{}", user("one", "first")?))?;
+    let mut server = start(rig.settings(vec![Address::Tcp(([0, 0, 0, 0], 0).into())]))?;
+    let whole = fs::read(rig.path("web.yml"))?;
+    let client = Arc::new(rig.client(BOTH, None)?);
+    let mut taken = Vec::new();
+    for end in 0..=whole.len() {
+        fs::write(rig.path("web.yml"), &whole[..end])?;
+        if server.reloader.reload().is_ok() {
+            taken.push(end);
+        }
+    }
+    // Without the newline at its end it says the same.
+    assert_eq!(taken, [whole.len() - 1, whole.len()]);
+    server.address.set_ip([127, 0, 0, 1].into());
+    let mut connection = server.connect(&client).await?;
+    assert_eq!(ask(&mut connection).await?, 401);
+    assert_eq!(ask_with(&mut connection, &basic("one", "first")).await?, 200);
+    server.stop().await
+}

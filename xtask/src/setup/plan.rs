@@ -96,6 +96,13 @@ pub(super) fn missing(project: &Project, purposes: &[Purpose]) -> Result<Vec<Ste
                     steps.push(apt(&[package], "`perf bench sched pipe` makes the measured load")?);
                 }
             }
+            Purpose::Peers => {
+                let wanted: Vec<&str> =
+                    ["curl", "openssl"].into_iter().filter(|program| find_program(program).is_none()).collect();
+                if !wanted.is_empty() {
+                    steps.push(apt(&wanted, "clients that the web server is tested with")?);
+                }
+            }
         }
     }
     Ok(steps)

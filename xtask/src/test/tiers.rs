@@ -10,14 +10,17 @@ use crate::daemon;
 use crate::packages::{self, Wanted};
 use crate::process::{self, Unavailable};
 use crate::project::Project;
+use crate::setup::{self, Purpose};
 use crate::test::counts::Counts;
 use crate::test::executables::{self, Target};
 
-/// The oldest and the newest Prometheus that somebody may run: what the tests call the program, and which
-/// package of which Debian holds it.
-const PROMETHEUS: [(&str, &str, Wanted); 4] = [
-    ("UIDMETER_PROMETHEUS_2", "prometheus", Wanted { suite: "bookworm", pattern: "prometheus" }),
-    ("UIDMETER_PROMTOOL_2", "promtool", Wanted { suite: "bookworm", pattern: "prometheus" }),
+/// Every Prometheus that a supported Debian has, from the oldest that somebody may run to the newest: what the tests call the
+/// program, and which package of which Debian holds it.
+const PROMETHEUS: [(&str, &str, Wanted); 6] = [
+    ("UIDMETER_PROMETHEUS_2_42", "prometheus", Wanted { suite: "bookworm", pattern: "prometheus" }),
+    ("UIDMETER_PROMTOOL_2_42", "promtool", Wanted { suite: "bookworm", pattern: "prometheus" }),
+    ("UIDMETER_PROMETHEUS_2_53", "prometheus", Wanted { suite: "trixie", pattern: "prometheus" }),
+    ("UIDMETER_PROMTOOL_2_53", "promtool", Wanted { suite: "trixie", pattern: "promtool" }),
     ("UIDMETER_PROMETHEUS_3", "prometheus", Wanted { suite: "sid", pattern: "prometheus" }),
     ("UIDMETER_PROMTOOL_3", "promtool", Wanted { suite: "sid", pattern: "promtool" }),
 ];
@@ -33,8 +36,9 @@ pub(super) fn kernel(project: &Project) -> Result<Counts> {
     Counts::of_command(&mut suite)
 }
 
-/// The daemon scraped by real servers.
+/// The daemon scraped by real servers and asked by real clients.
 pub(super) fn peers(project: &Project) -> Result<Counts> {
+    setup::ensure(project, &[Purpose::Peers])?;
     let mut programs = Vec::new();
     for (variable, program, package) in PROMETHEUS {
         let path = packages::unpacked(package)?.join("usr/bin").join(program);

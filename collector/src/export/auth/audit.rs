@@ -1,7 +1,8 @@
 //! A line in the log for each refusal, at a bounded rate: whoever is refused a thousand times a second must not fill
-//! the disk, nor hide among his own lines.
+//! the disk, nor hide among his own lines. Every such line has the field `audit`, by which it is told from others.
 
 use std::{
+    fmt::Display,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -33,8 +34,7 @@ impl Audit {
     /// Writes the line, or remembers that it was not written.
     pub(super) fn write(&self, peer: &Peer, refusal: &Refusal, now: SystemTime) {
         if let Some(silent) = self.admit(now) {
-            let (reason, peer) = (refusal.reason, describe(peer));
-            tracing::warn!(target: "audit", %peer, reason, unwritten = silent, "{}", refusal.audit);
+            line(&describe(peer), refusal.reason, silent, &refusal.audit);
         }
     }
 
@@ -57,6 +57,11 @@ impl Audit {
     }
 }
 
+/// The line about a refusal: `sentence` has no secret and nothing unescaped, `unwritten` is how many were left out before.
+pub(in crate::export) fn line(peer: &dyn Display, reason: &'static str, unwritten: u64, sentence: &dyn Display) {
+    tracing::warn!(target: "audit", audit = "refused", %peer, reason, unwritten, "{sentence}");
+}
+
 /// The other end, without anything that it has chosen itself.
 pub(super) fn describe(peer: &Peer) -> String {
     match (peer.address, peer.unix) {
@@ -68,9 +73,15 @@ pub(super) fn describe(peer: &Peer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::{
+        io,
+        sync::{Arc, Mutex, PoisonError},
+        time::{Duration, UNIX_EPOCH},
+    };
 
-    use super::Audit;
+    use hyper::StatusCode;
+
+    use super::{Audit, Peer, Refusal};
 
     #[test]
     fn lines_are_bounded_and_say_how_many_are_missing() {
@@ -82,5 +93,44 @@ mod tests {
         assert_eq!(audit.admit(at(200)), Some(981));
         assert_eq!(audit.admit(at(200)), None);
         assert_eq!(audit.admit(at(400)), Some(1));
+    }
+    /// Where the subscriber of a test writes.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The daemon's log has no targets.
+    #[test]
+    fn a_line_is_told_from_others_by_its_field_audit() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
+            let refusal = Refusal {
+                status: StatusCode::UNAUTHORIZED,
+                reason: "missing",
+                www_authenticate: Vec::new(),
+                retry_after: None,
+                audit: "refused 192.0.2.7: no credentials".into(),
+            };
+            let peer = Peer { address: Some([192, 0, 2, 7].into()), ..Peer::default() };
+            Audit::new().write(&peer, &refusal, UNIX_EPOCH);
+        });
+        let written = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let written = String::from_utf8_lossy(&written);
+        assert_eq!(
+            written,
+            " WARN refused 192.0.2.7: no credentials audit=\"refused\" peer=192.0.2.7 reason=\"missing\" unwritten=0\n"
+        );
+        assert!(include_str!("../../../../docs/SECURITY-EXPORTER.md").contains(written.trim()), "documented otherwise");
     }
 }

@@ -6,10 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aws_lc_rs::{digest, hmac};
@@ -19,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{secret::Secret, web_config::BasicUsers},
+    Observer,
     authorization::Login,
 };
 
@@ -130,34 +128,38 @@ fn update(feed: &mut dyn FnMut(&[u8]), parts: &[&[u8]]) {
 pub(super) struct Pool {
     running: Arc<Semaphore>,
     waiting: Semaphore,
-    computed: AtomicU64,
+    observer: Arc<dyn Observer>,
 }
 
 impl Pool {
-    pub(super) fn new() -> Self {
+    /// `observer` hears of each one that is computed.
+    pub(super) fn new(observer: Arc<dyn Observer>) -> Self {
         let (running, waiting) = (Arc::new(Semaphore::new(AT_A_TIME)), Semaphore::new(MOST_WAITING));
-        Self { running, waiting, computed: AtomicU64::new(0) }
+        Self { running, waiting, observer }
     }
 
-    /// How many have been computed since the start.
-    pub(super) fn computed(&self) -> u64 {
-        self.computed.load(Ordering::Relaxed)
-    }
-
-    /// Whether `password` is what `hash` was made of.
-    pub(super) async fn verify(&self, password: Zeroizing<Vec<u8>>, hash: Secret) -> Verdict {
+    /// Whether `password` is what `hash` was made of. What has been computed is told to `told`, too, even if nobody waits for
+    /// it any more; it is dropped if nothing is computed.
+    pub(super) async fn verify(
+        &self,
+        password: Zeroizing<Vec<u8>>,
+        hash: Secret,
+        told: impl FnOnce(bool) + Send + 'static,
+    ) -> Verdict {
         let Ok(_place) = self.waiting.try_acquire() else {
             return Verdict::Busy;
         };
         let Ok(permit) = Arc::clone(&self.running).acquire_owned().await else {
             return Verdict::Busy;
         };
-        self.computed.fetch_add(1, Ordering::Relaxed);
+        self.observer.password_check();
         // The permit goes along: a client that hangs up does not make room for another while this is still computed.
         let computed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let hash = std::str::from_utf8(hash.expose()).unwrap_or_default();
-            bcrypt::verify(password.as_slice(), hash).unwrap_or(false)
+            let right = bcrypt::verify(password.as_slice(), hash).unwrap_or(false);
+            told(right);
+            right
         });
         if computed.await.unwrap_or(false) { Verdict::Right } else { Verdict::Wrong }
     }
@@ -165,14 +167,19 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use zeroize::Zeroizing;
 
-    use super::{super::super::secret::Secret, Pool, Verdict};
+    use super::{
+        super::super::{http::Unheard, secret::Secret},
+        Pool, Verdict,
+    };
 
     /// Made with the bcrypt of OpenBSD's authors, as Python ships it; `$2y$` is what htpasswd writes for the same.
     #[tokio::test]
     async fn hashes_of_other_programs_are_understood() {
-        let pool = Pool::new();
+        let pool = Pool::new(Arc::new(Unheard));
         for (password, hash) in [
             ("sesame", "$2b$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
             ("sesame", "$2y$04$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"),
@@ -180,7 +187,7 @@ mod tests {
             ("p\u{e4}ssw\u{f6}rd \u{1f41f}", "$2b$04$/YK9u3lGLrvBFQvEwKitQuxsp8ymeZ79OZZsbGww2NpK3ZDr5tRjG"),
             (&"x".repeat(72), "$2b$04$eCJtwhOTRwDm5QMFexnSQOtb.qcCuWdP47SmV50gmHKKm/iz0iOvq"),
         ] {
-            let verify = |password: &str| pool.verify(Zeroizing::new(password.into()), Secret::new(hash));
+            let verify = |password: &str| pool.verify(Zeroizing::new(password.into()), Secret::new(hash), |_| {});
             assert_eq!(verify(password).await, Verdict::Right, "{hash}");
             assert_eq!(
                 verify(&password.replacen(char::is_alphanumeric, "_", 1).replace('\u{f6}', "o")).await,
@@ -190,7 +197,7 @@ mod tests {
         }
         // What is no hash fits nothing.
         for hash in ["", "sesame", "$2b$04$", "$2b$99$EtRPLoL0NsY5Gvb/zkyM9.blOTJBohyCREM3OueRDcbyMrIKHnVTm"] {
-            let verdict = pool.verify(Zeroizing::new("sesame".into()), Secret::new(hash)).await;
+            let verdict = pool.verify(Zeroizing::new("sesame".into()), Secret::new(hash), |_| {}).await;
             assert_eq!(verdict, Verdict::Wrong, "{hash}");
         }
     }

@@ -39,7 +39,7 @@ pub struct Guard {
     /// Held while the state is replaced, so that no two reloads mix.
     replacing: Mutex<()>,
     key: hmac::Key,
-    limiter: Limiter,
+    limiter: Arc<Limiter>,
     pool: Pool,
     audit: Audit,
     observer: Arc<dyn Observer>,
@@ -92,18 +92,18 @@ impl State {
 }
 
 impl Guard {
-    /// Guards according to `settings`; `observer` hears of every refusal.
+    /// Guards according to `settings`; `observer` hears of every refusal and of every password that is computed.
     ///
     /// # Errors
     /// There is no randomness.
     pub fn new(settings: Settings, observer: Arc<dyn Observer>) -> Result<Self, NoRandomness> {
         let key = hmac::Key::generate(HMAC_SHA256, &SystemRandom::new()).map_err(|_| NoRandomness)?;
         Ok(Self {
-            limiter: Limiter::new(settings.failures),
+            limiter: Arc::new(Limiter::new(settings.failures)),
             state: ArcSwap::from_pointee(State::new(settings, &key, None)),
             replacing: Mutex::new(()),
             key,
-            pool: Pool::new(),
+            pool: Pool::new(Arc::clone(&observer)),
             audit: Audit::new(),
             observer,
         })
@@ -121,11 +121,6 @@ impl Guard {
     /// Whether `/-/healthy` and `/-/ready` answer everybody.
     pub fn open_health(&self) -> bool {
         self.state.load().settings.open_health
-    }
-
-    /// How many passwords have gone through bcrypt since the start.
-    pub fn expensive_checks(&self) -> u64 {
-        self.pool.computed()
     }
 
     /// Who sends the request with `head`, and what he may.
@@ -211,7 +206,7 @@ impl Guard {
 
     async fn authenticate(
         &self,
-        state: &State,
+        state: &Arc<State>,
         head: &Parts,
         peer: &Peer,
         now: SystemTime,
@@ -244,26 +239,33 @@ impl Guard {
         }
     }
 
-    async fn password(&self, state: &State, peer: &Peer, login: Login, now: SystemTime) -> Result<Identity, Denial> {
+    async fn password(
+        &self,
+        state: &Arc<State>,
+        peer: &Peer,
+        login: Login,
+        now: SystemTime,
+    ) -> Result<Identity, Denial> {
         let user = state.users.get(&login.name);
         if let Some(user) = user.filter(|user| state.users.remembers(user, &login)) {
             return Ok(identified(state, user));
         }
-        let origin = Origin::of(peer);
-        self.limiter.take(origin, now).map_err(|wait| Denial::limited("too many wrong passwords from there", wait))?;
+        let attempt = self
+            .limiter
+            .attempt(Origin::of(peer), now)
+            .map_err(|wait| Denial::limited("too many wrong passwords from there", wait))?;
         let Some(hash) = state.users.hash_for(&login.name) else {
             return Err(Denial::unauthorized("password", "there are no users"));
         };
-        match (self.pool.verify(login.password.clone(), hash).await, user) {
-            (Verdict::Right, Some(user)) => {
-                self.limiter.give_back(origin);
-                state.users.remember(user, &login);
-                Ok(identified(state, user))
-            }
-            (Verdict::Busy, _) => {
-                self.limiter.give_back(origin);
-                Err(Denial::limited("too many passwords are being checked", BUSY))
-            }
+        let (password, known) = (login.password.clone(), Arc::clone(state));
+        // Whoever hangs up meanwhile will come again: a right password must be remembered then, not computed and charged anew.
+        let told = move |right| match known.users.get(&login.name) {
+            Some(user) if right => known.users.remember(user, &login),
+            _ => attempt.fail(),
+        };
+        match (self.pool.verify(password, hash, told).await, user) {
+            (Verdict::Right, Some(user)) => Ok(identified(state, user)),
+            (Verdict::Busy, _) => Err(Denial::limited("too many passwords are being checked", BUSY)),
             // An unknown name may be a password in the wrong field: it is not written down.
             (Verdict::Right | Verdict::Wrong, None) => Err(Denial::unauthorized("password", "an unknown user")),
             (Verdict::Wrong, Some(user)) => {

@@ -1,7 +1,7 @@
 //! How many expensive failures an address may cause. Pure: the clock is passed in.
 //!
 //! **The rule.** Only a password that has to go through bcrypt takes from its address's allowance, and one that turns out
-//! right gives back what it took. So tokens, certificates, and passwords that have been verified before are never limited,
+//! right, or is not computed after all, gives back what it took. So tokens, certificates, and passwords that have been verified before are never limited,
 //! however many others behind the same address guess: whoever is in, stays in. A newcomer behind the address of
 //! somebody who guesses without pause competes with him for what comes back with time; tokens and certificates are
 //! the way out, and other addresses are not touched.
@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -76,8 +76,13 @@ impl Limiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = allowance;
     }
 
+    /// An attempt of `origin`, or how long it is to wait.
+    pub(super) fn attempt(self: &Arc<Self>, origin: Origin, now: SystemTime) -> Result<Attempt, Duration> {
+        self.take(origin, now).map(|()| Attempt { limiter: Arc::clone(self), origin, failed: false })
+    }
+
     /// Takes one, or says how long to wait.
-    pub(super) fn take(&self, origin: Origin, now: SystemTime) -> Result<(), Duration> {
+    fn take(&self, origin: Origin, now: SystemTime) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (allowance, buckets) = &mut *state;
         if buckets.len() >= MOST_ORIGINS && !buckets.contains_key(&origin) {
@@ -94,11 +99,33 @@ impl Limiter {
     }
 
     /// What was taken was no failure.
-    pub(super) fn give_back(&self, origin: Origin) {
+    fn give_back(&self, origin: Origin) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (allowance, buckets) = &mut *state;
         if let Some(bucket) = buckets.get_mut(&origin) {
             bucket.left = (bucket.left + 1).min(allowance.burst);
+        }
+    }
+}
+
+/// What was taken for one attempt. It goes back unless the attempt fails, whoever waits for its end.
+pub(super) struct Attempt {
+    limiter: Arc<Limiter>,
+    origin: Origin,
+    failed: bool,
+}
+
+impl Attempt {
+    /// The password was wrong.
+    pub(super) fn fail(mut self) {
+        self.failed = true;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.failed {
+            self.limiter.give_back(self.origin);
         }
     }
 }

@@ -147,11 +147,25 @@ impl Settings {
         Self::parse(web, &contents.bytes, path)
     }
 
+    /// What is wrong with the authentication file whatever the web configuration says, which cannot be used.
+    pub fn problems_of(auth_file: Option<&Path>) -> Vec<String> {
+        let Some(path) = auth_file else { return Vec::new() };
+        match bounded_file::read("the authentication file", path, MOST_BYTES, Readers::Anybody) {
+            Ok(contents) => Self::fitted(None, &contents.bytes, path).err().map(|error| error.0).unwrap_or_default(),
+            Err(sentence) => vec![sentence],
+        }
+    }
+
     /// Checks `bytes`, the contents of `path`, and the files that they name, relative to its folder.
     ///
     /// # Errors
     /// One sentence for each problem.
     pub fn parse(web: &WebConfig, bytes: &[u8], path: &Path) -> Result<Self, SettingsError> {
+        Self::fitted(Some(web), bytes, path)
+    }
+
+    /// Without `web`, whether the two files fit together is not asked.
+    fn fitted(web: Option<&WebConfig>, bytes: &[u8], path: &Path) -> Result<Self, SettingsError> {
         let mut reading = Reading::of(path);
         let settings = match parse_toml(bytes) {
             Ok(root) => read(web, &root, &mut reading),
@@ -216,7 +230,7 @@ impl Reading {
     }
 }
 
-fn read(web: &WebConfig, root: &Node, reading: &mut Reading) -> Option<Settings> {
+fn read(web: Option<&WebConfig>, root: &Node, reading: &mut Reading) -> Option<Settings> {
     let mut root = Section::new(root, "", &mut reading.problems)?;
     let named_mode = root.text("mode", &mut reading.problems);
     let open_health = root.bool("open_health", &mut reading.problems).unwrap_or(false);
@@ -229,9 +243,17 @@ fn read(web: &WebConfig, root: &Node, reading: &mut Reading) -> Option<Settings>
     let has_jwt = root.has("jwt");
     root.finish(&mut reading.problems);
 
-    let mode = read_mode(named_mode, web.basic.is_some(), has_jwt, reading);
+    let (empty, unknown) = (WebConfig::default(), web.is_none());
+    let web = web.unwrap_or(&empty);
+    // A mode that asks for users is taken at its word if nobody can look.
+    let has_users = if unknown {
+        named_mode.as_ref().is_some_and(|(mode, _)| mode != "none" && mode != "jwt")
+    } else {
+        web.basic.is_some()
+    };
+    let mode = read_mode(named_mode, has_users, has_jwt, reading);
     let client_auth = web.tls.as_ref().map_or(ClientAuth::None, |tls| tls.client_auth);
-    if sufficient == Some(true) && !client_auth.verifies() {
+    if !unknown && sufficient == Some(true) && !client_auth.verifies() {
         reading.problems.at(0, "certificates.sufficient needs client certificates that are verified: set client_auth_type in the web configuration file");
     }
     let certificates = CertificateSettings {

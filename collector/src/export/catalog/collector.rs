@@ -57,6 +57,15 @@ pub const AUTH_FAILURES: Family = Family {
     source: "the HTTP server",
     samples: Samples::Process { labels: &["reason"] },
 };
+/// Passwords that cost something.
+pub const PASSWORD_CHECKS: Family = Family {
+    name: "uidmeter_password_checks_total",
+    kind: Kind::Counter,
+    unit: Unit::Things,
+    help: "Passwords that went through bcrypt, right or wrong; one that was right before does not again.",
+    source: "the HTTP server",
+    samples: Samples::Process { labels: &[] },
+};
 /// How long the server's certificate holds.
 pub const CERTIFICATE_EXPIRY: Family = Family {
     name: "uidmeter_tls_certificate_expiry_timestamp_seconds",
@@ -180,6 +189,7 @@ pub(super) const GROUP: Group = Group {
         CONFIG_RELOAD_TIME,
         CONFIG_RELOAD,
         HTTP_REQUESTS,
+        PASSWORD_CHECKS,
         SCRAPE_DURATION,
         TICK_DURATION,
         TICKS_LATE,

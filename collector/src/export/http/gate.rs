@@ -66,4 +66,6 @@ pub struct Unheard;
 
 impl Observer for Unheard {
     fn failure(&self, _: &'static str) {}
+
+    fn password_check(&self) {}
 }

@@ -1,4 +1,5 @@
-//! A line in the log for each client whose certificate was refused, but never a flood of them.
+//! A line in the log for each client whose certificate was refused, but never a flood of them. It looks like those about
+//! other refusals.
 
 use std::{
     fmt::Display,
@@ -7,6 +8,8 @@ use std::{
 };
 
 use tokio::time::{Duration, Instant};
+
+use crate::export::auth::audit;
 
 /// At most one line in this time; the others are counted.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,7 +27,8 @@ struct State {
 impl Refusals {
     pub(super) fn warn(&self, address: IpAddr, why: &impl Display) {
         if let Some(untold) = self.turn(Instant::now()) {
-            tracing::warn!(%address, %why, untold, "refused a client certificate");
+            let sentence = format!("refused {address}: {why}");
+            audit::line(&address, "certificate", untold, &sentence);
         }
     }
 

@@ -1,10 +1,14 @@
 //! Files → everything that a reload swaps, checked together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::{Problems, Settings, files::Prints};
+use super::{Problems, files::Prints};
 use crate::export::{
     auth,
     http::{Bucket, Gate, Live},
@@ -14,6 +18,13 @@ use crate::export::{
 
 /// How often files that change while they are read are read anew.
 const ATTEMPTS: u32 = 5;
+
+/// The two files that name all others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Files<'a> {
+    pub(super) web_config: Option<&'a Path>,
+    pub(super) auth_file: Option<&'a Path>,
+}
 
 /// What the files say.
 pub(super) struct Loaded {
@@ -28,11 +39,11 @@ pub(super) struct Loaded {
 
 /// Reads the files until two looks at them show the same, so that nothing that changes meanwhile is missed. What is
 /// as it was `before` stays what it is.
-pub(super) fn load(settings: &Settings, before: Option<&Live>) -> Result<Loaded, Problems> {
+pub(super) fn load(files: Files<'_>, before: Option<&Live>) -> Result<Loaded, Problems> {
     let mut expected = Prints::default();
     let mut attempt = 1;
     loop {
-        let mut loaded = once(settings, before)?;
+        let mut loaded = once(files, before)?;
         let prints = loaded.prints.again();
         if prints == expected || attempt == ATTEMPTS {
             loaded.prints = prints;
@@ -43,9 +54,11 @@ pub(super) fn load(settings: &Settings, before: Option<&Live>) -> Result<Loaded,
     }
 }
 
-fn once(settings: &Settings, before: Option<&Live>) -> Result<Loaded, Problems> {
-    let config = match &settings.web_config {
-        Some(path) => WebConfig::load(path).map_err(|error| Problems(error.0))?,
+fn once(Files { web_config, auth_file }: Files<'_>, before: Option<&Live>) -> Result<Loaded, Problems> {
+    let config = match web_config.map(WebConfig::load) {
+        Some(Ok(config)) => config,
+        // What the other file has wrong by itself is told at the same time.
+        Some(Err(error)) => return Err(Problems([error.0, auth::Settings::problems_of(auth_file)].concat())),
         None => WebConfig::default(),
     };
     let mut problems = Vec::new();
@@ -54,7 +67,7 @@ fn once(settings: &Settings, before: Option<&Live>) -> Result<Loaded, Problems> 
         Some(before) if before.is_of(tls, config.http.http2) => Some(before.clone()),
         _ => Tls::new(tls, config.http.http2).map_err(|error| problems.push(error.to_string())).ok(),
     });
-    let auth = auth::Settings::load(&config, settings.auth_file.as_deref());
+    let auth = auth::Settings::load(&config, auth_file);
     let auth = auth.map_err(|error| problems.extend(error.0)).ok();
     let Some(auth) = auth.filter(|_| problems.is_empty()) else { return Err(Problems(problems)) };
     let rate_before = before.and_then(|before| before.rate.as_ref());
@@ -62,7 +75,7 @@ fn once(settings: &Settings, before: Option<&Live>) -> Result<Loaded, Problems> 
         Some(before) if before.is_of(&limit) => Arc::clone(before),
         _ => Arc::new(Bucket::new(limit)),
     });
-    let files: Vec<_> = config.files.iter().chain(&auth.files).cloned().collect();
+    let files: Vec<PathBuf> = config.files.iter().chain(&auth.files).cloned().collect();
     let warnings = config.warnings.iter().chain(&auth.warnings).cloned().collect();
     Ok(Loaded { tls, auth, rate, headers: config.http.headers, warnings, prints: Prints::of(&files) })
 }

@@ -2,7 +2,10 @@ mod rig;
 
 use std::{
     error::Error,
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -41,15 +44,15 @@ async fn passwords_are_checked_once_and_then_remembered() -> Outcome {
     let peer = network("10.0.0.1")?;
     let ann = rig.ask(&[&basic("ann", "sesame")], &peer).await.map_err(|refusal| refusal.audit)?;
     assert_eq!((&*ann.name, ann.permissions, ann.expires), ("ann", Permissions::READ, None));
-    assert_eq!(rig.guard.expensive_checks(), 1);
+    assert_eq!(rig.heard.password_checks(), 1);
     for _ in 0..10 {
         assert!(rig.ask(&[&basic("ann", "sesame")], &peer).await.is_ok());
     }
-    assert_eq!(rig.guard.expensive_checks(), 1, "remembered");
+    assert_eq!(rig.heard.password_checks(), 1, "remembered");
     // What was wrong is not remembered: it costs the same each time.
     for round in 0..3 {
         assert_eq!(status(&rig.ask(&[&basic("ann", "wrong")], &peer).await), (401, "password"));
-        assert_eq!(rig.guard.expensive_checks(), 2 + round);
+        assert_eq!(rig.heard.password_checks(), 2 + round);
     }
     // Another user's password, and one that differs in case.
     for (name, password) in
@@ -65,7 +68,7 @@ async fn an_unknown_user_costs_what_a_known_one_costs() -> Outcome {
     let rig = Rig::new(&rig::users(), "")?;
     let peer = network("10.0.0.1")?;
     for (checks, name) in ["ann", "nobody", "root", "bob"].into_iter().enumerate() {
-        assert_eq!(rig.guard.expensive_checks(), checks as u64);
+        assert_eq!(rig.heard.password_checks(), checks as u64);
         let refusal = rig.ask(&[&basic(name, "wrong")], &peer).await.err().ok_or("let in")?;
         assert_eq!((refusal.status, refusal.reason), (StatusCode::UNAUTHORIZED, "password"));
     }
@@ -95,14 +98,14 @@ async fn guessing_is_limited_and_locks_nobody_out_who_is_in() -> Outcome {
     assert_eq!((refusal.status, refusal.reason), (StatusCode::TOO_MANY_REQUESTS, "limited"));
     assert_eq!(refusal.retry_after, Some(Duration::from_secs(2)));
     assert!(refusal.www_authenticate.is_empty());
-    let computed = rig.guard.expensive_checks();
+    let computed = rig.heard.password_checks();
     assert_eq!(wrong_passwords(&rig, &shared, 50).await, [(429, "limited"); 50]);
-    assert_eq!(rig.guard.expensive_checks(), computed, "what is limited costs nothing");
+    assert_eq!(rig.heard.password_checks(), computed, "what is limited costs nothing");
     // Who is in stays in, from the same address, and after a reload, too.
     assert!(rig.ask(&[&basic("ann", "sesame")], &shared).await.is_ok());
     rig.guard.replace(rig.settings(&rig::users(), "[failures]\nburst = 3\ninterval = '2s'\n")?);
     assert!(rig.ask(&[&basic("ann", "sesame")], &shared).await.is_ok());
-    assert_eq!(rig.guard.expensive_checks(), computed);
+    assert_eq!(rig.heard.password_checks(), computed);
     // Who comes anew from there waits for an interval; others do not.
     assert_eq!(status(&rig.ask(&[&basic("bob", "swordfish")], &shared).await), (429, "limited"));
     assert!(rig.ask(&[&basic("bob", "swordfish")], &other).await.is_ok());
@@ -125,10 +128,40 @@ async fn few_passwords_are_checked_at_a_time_and_few_wait() -> Outcome {
     let answers = attempts.join_all().await;
     let busy = answers.iter().filter(|answer| **answer == (429, "limited")).count();
     let wrong = answers.iter().filter(|answer| **answer == (401, "password")).count();
-    assert_eq!((busy + wrong, wrong as u64), (100, rig.guard.expensive_checks()));
+    assert_eq!((busy + wrong, wrong as u64), (100, rig.heard.password_checks()));
     assert!((16..40).contains(&wrong), "{wrong} of 100 were computed");
     // Afterwards there is room again.
     assert!(rig.ask(&[&basic("ann", "sesame")], &network("10.2.0.1")?).await.is_ok());
+    Ok(())
+}
+
+/// As far as it goes at once; then the client hangs up.
+async fn hang_up(attempt: impl Future) {
+    let mut attempt = pin!(attempt);
+    poll_fn(|context| {
+        let _ = attempt.as_mut().poll(context);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_right_password_is_remembered_even_if_its_client_has_hung_up() -> Outcome {
+    let rig = Rig::new(&rig::users(), "[failures]\nburst = 2\n")?;
+    let peer = network("10.0.0.1")?;
+    hang_up(rig.ask(&[&basic("ann", "sesame")], &peer)).await;
+    // This one waits for the first and is never computed.
+    hang_up(rig.ask(&[&basic("bob", "wrong")], &peer)).await;
+    // One is computed at a time: after this, the first is done. Of the two attempts, it has one, and gets the other.
+    assert_eq!(wrong_passwords(&rig, &network("10.0.0.2")?, 1).await, [(401, "password")]);
+    assert_eq!(rig.heard.password_checks(), 2);
+    assert!(rig.ask(&[&basic("ann", "sesame")], &peer).await.is_ok());
+    assert_eq!(rig.heard.password_checks(), 2, "remembered");
+    assert_eq!(wrong_passwords(&rig, &peer, 3).await, [(401, "password"), (401, "password"), (429, "limited")]);
+    // A wrong one counts although nobody waits for it.
+    let other = network("10.0.0.3")?;
+    hang_up(rig.ask(&[&basic("bob", "wrong")], &other)).await;
+    assert_eq!(wrong_passwords(&rig, &other, 2).await, [(401, "password"), (429, "limited")]);
     Ok(())
 }
 
@@ -176,7 +209,7 @@ async fn tokens_come_in_until_they_end_or_their_key_goes() -> Outcome {
     rig.guard.replace(rig.settings("", &rig::jwt(&["new"]).replace("'uidmeter'", "'other'"))?);
     assert!(!rig.guard.still_valid(&other.credential));
     assert_eq!(status(&rig.ask(&[&bearer("new")], &peer).await), (401, "token_claims"));
-    assert_eq!(rig.guard.expensive_checks(), 0);
+    assert_eq!(rig.heard.password_checks(), 0);
     Ok(())
 }
 

@@ -4,7 +4,10 @@ use std::{
     error::Error,
     fs,
     os::unix::fs::PermissionsExt as _,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -26,23 +29,38 @@ pub(super) fn after(seconds: u64) -> SystemTime {
     NOW + Duration::from_secs(seconds)
 }
 
-/// Counts reasons.
+/// Counts.
 #[derive(Default)]
-pub(super) struct Heard(Mutex<Vec<&'static str>>);
+pub(super) struct Heard {
+    reasons: Mutex<Vec<&'static str>>,
+    password_checks: AtomicU64,
+}
 
 impl Observer for Heard {
     fn failure(&self, reason: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
+        self.reasons().push(reason);
+    }
+
+    fn password_check(&self) {
+        self.password_checks.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Heard {
     pub(super) fn count(&self, reason: &str) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|heard| **heard == reason).count()
+        self.reasons().iter().filter(|heard| **heard == reason).count()
     }
 
     pub(super) fn total(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.reasons().len()
+    }
+
+    pub(super) fn password_checks(&self) -> u64 {
+        self.password_checks.load(Ordering::Relaxed)
+    }
+
+    fn reasons(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

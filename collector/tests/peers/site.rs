@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::samples;
 
@@ -28,24 +28,35 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Result<Self> {
         let site = Self { folder: samples::copy()? };
-        let ca_key = KeyPair::generate()?;
-        let mut ca = CertificateParams::new(Vec::new())?;
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_certificate = ca.self_signed(&ca_key)?;
-        let issuer = Issuer::new(ca, ca_key);
-        for (name, subject) in [("tls", "127.0.0.1"), ("uidmeter-client", "prometheus.example")] {
-            let key = KeyPair::generate()?;
-            let certificate = CertificateParams::new(vec![subject.to_owned()])?.signed_by(&key, &issuer)?;
-            site.write(&format!("{name}.crt"), &certificate.pem())?;
-            site.write_secret(&format!("{name}.key"), &key.serialize_pem())?;
-        }
-        site.write("clients.crt", &ca_certificate.pem())?;
-        site.write("uidmeter-ca.crt", &ca_certificate.pem())?;
+        let own = site.authority("uidmeter-ca.crt", "ours")?;
+        fs::copy(site.path("uidmeter-ca.crt"), site.path("clients.crt"))?;
+        site.pair("tls", "127.0.0.1", &own)?;
+        site.pair("uidmeter-client", "prometheus.example", &own)?;
+        // Nobody here trusts it; what it signs has the right names.
+        let other = site.authority("other-ca.crt", "theirs")?;
+        site.pair("other-client", "prometheus.example", &other)?;
         // The password of the samples.
         site.write_secret("uidmeter.password", "change-me")?;
         site.keygen("token", "current")?;
         site.mint("token", "current")?;
         Ok(site)
+    }
+
+    fn authority(&self, file: &str, name: &str) -> Result<Issuer<'static, KeyPair>> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.write(file, &params.self_signed(&key)?.pem())?;
+        Ok(Issuer::new(params, key))
+    }
+
+    /// A certificate for `subject`, `NAME.crt`, and its key, `NAME.key`.
+    fn pair(&self, name: &str, subject: &str, issuer: &Issuer<'_, KeyPair>) -> Result<()> {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(vec![subject.to_owned()])?.signed_by(&key, issuer)?;
+        self.write(&format!("{name}.crt"), &certificate.pem())?;
+        self.write_secret(&format!("{name}.key"), &key.serialize_pem())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -75,17 +86,30 @@ impl Site {
         token(&[words.as_slice(), &["--kid", kid, "--key", &key, "--out"]].concat(), &self.path("uidmeter.token"))
     }
 
-    /// The documented scrape block under `heading`, for a host at `address`.
-    pub(crate) fn block(&self, heading: &str, address: SocketAddr) -> Result<String> {
-        let section = DOCUMENT.split("\n### ").find(|section| section.starts_with(heading));
+    /// The job of the documented scrape block under `heading`, under another name and for a host at `address`.
+    pub(crate) fn job(&self, heading: &str, name: &str, address: SocketAddr) -> Result<String> {
+        let is_under = |section: &&str| {
+            let title = section.lines().next().unwrap_or_default();
+            title == heading || title.strip_prefix(heading).is_some_and(|rest| rest.starts_with(':'))
+        };
+        let section = DOCUMENT.split("\n### ").find(is_under);
         let section = section.ok_or_else(|| format!("the document has no mode {heading:?}"))?;
         let block = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
-        let block = block.ok_or_else(|| format!("{heading:?} has no scrape block"))?;
+        let job = block.and_then(|block| block.strip_prefix("scrape_configs:\n"));
+        let job = job.ok_or_else(|| format!("{heading:?} has no scrape block"))?;
         let here = format!("{}/", self.folder.path().display());
-        let target = if block.contains("host.example:9101") { "host.example:9101" } else { "127.0.0.1:9101" };
-        let block = block.replace(PLACE, &here).replace(target, &address.to_string());
-        Ok(format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{block}"))
+        let target = if job.contains("host.example:9101") { "host.example:9101" } else { "127.0.0.1:9101" };
+        let job = job.replace(PLACE, &here).replace(target, &address.to_string());
+        Ok(job.replace("job_name: uidmeter\n", &format!("job_name: '{name}'\n")))
     }
+}
+
+/// A job that has no credential at all.
+pub(crate) fn stranger(name: &str, address: SocketAddr) -> String {
+    format!(
+        "  - {{job_name: '{name}', scheme: https, tls_config: {{insecure_skip_verify: true}}, \
+         static_configs: [{{targets: ['{address}']}}]}}\n"
+    )
 }
 
 fn token(words: &[&str], file: &Path) -> Result<()> {
