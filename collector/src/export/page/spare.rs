@@ -63,7 +63,8 @@ mod tests {
         spare.offer(old);
         let buffer = spare.clone().take(100_007);
         assert!(buffer.is_empty() && buffer.as_ptr() == place);
-        assert_ne!(spare.take(100_007).as_ptr(), place, "handed out twice");
+        let other = spare.take(100_007);
+        assert_ne!(other.as_ptr(), place, "handed out twice");
     }
 
     #[test]
@@ -71,7 +72,8 @@ mod tests {
         let spare = Spare::default();
         let read = page(100_000);
         spare.offer(read.clone());
-        assert_ne!(spare.take(1).as_ptr(), read.as_ptr());
+        let buffer = spare.take(1);
+        assert_ne!(buffer.as_ptr(), read.as_ptr());
         assert!(read.iter().all(|byte| *byte == b'x'));
     }
 
