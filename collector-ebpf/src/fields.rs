@@ -82,6 +82,10 @@ pub enum Field {
     MemoryOwner,
     /// Pages by kind, in one of two shapes: see `Setting::RssStride`.
     MemoryRss,
+    /// The memory cgroup whose limit was reached; null if it is the host that has no memory left.
+    OomMemoryGroup,
+    /// A memory cgroup's cgroup.
+    MemoryGroupGroup,
 }
 
 /// Where a field is found, and whether the collector can do without it.
@@ -146,10 +150,12 @@ pub static PATHS: [FieldPath; FIELDS] = [
     task(Field::Memory, &["mm"]),
     field(Field::MemoryOwner, "mm_struct", &["owner"]),
     FieldPath { size: ANY_SIZE, ..field(Field::MemoryRss, "mm_struct", &["rss_stat"]) },
+    field(Field::OomMemoryGroup, "oom_control", &["memcg"]),
+    field(Field::MemoryGroupGroup, "mem_cgroup", &["css", "cgroup"]),
 ];
 
 /// Number of [`Field`]s.
-pub const FIELDS: usize = Field::MemoryRss as usize + 1;
+pub const FIELDS: usize = Field::MemoryGroupGroup as usize + 1;
 
 /// In place of a size: an array, of which only the beginning is looked up.
 pub const ARRAY: u32 = 0;

@@ -92,6 +92,12 @@ pub struct UidEvents {
     pub memory_stall_ns: u64,
     /// Processes that ended as victims of the OOM killer.
     pub oom_kills: u64,
+    /// Processes that the OOM killer chose because the limit of their user's own slice was reached.
+    pub oom_kills_slice: u64,
+    /// The same for the limit of any other cgroup.
+    pub oom_kills_group: u64,
+    /// The same where the host itself had no memory left.
+    pub oom_kills_host: u64,
     /// Processes begun.
     pub forks: u64,
     /// Threads begun, the first one of each process not counted.

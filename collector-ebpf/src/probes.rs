@@ -3,6 +3,7 @@
 
 pub mod lifecycle;
 pub mod memstall;
+pub mod oom;
 pub mod reclaim;
 pub mod sched_switch;
 pub mod task_newtask;

@@ -62,6 +62,8 @@ pub enum Subject {
     Census,
     /// Memory in [`crate::snapshot::Census`].
     Memory,
+    /// OOM kills by whose limit was reached in [`crate::snapshot::Events`].
+    OomLimits,
 }
 
 /// A set of subjects. What is not in it is left out rather than told as zero.

@@ -9,8 +9,8 @@ use super::negotiate::Encoding;
 
 /// zstd's own fastest ordinary level.
 const ZSTD_LEVEL: i32 = 1;
-/// Pages shrink to about a fifteenth; room for a bad case costs less than growing.
-const SHRINKS_BY: usize = 8;
+/// Text shrinks to about a seventh, protobuf to less than a fifth; room for a bad case costs less than growing.
+const SHRINKS_BY: usize = 5;
 
 /// `page` in `encoding`, or `None` if it stays as it is.
 ///

@@ -5,8 +5,10 @@ use std::io::Write as _;
 use super::catalog::Value;
 use crate::units::Nanos;
 
-/// Digits of the largest `u64`.
-const MOST_DIGITS: usize = 20;
+/// Room for the longest whole number or time, `18446744073.709551615`, and the end of its line.
+const ROOM: usize = 24;
+/// Digits of a second's nanoseconds.
+const FRACTION: usize = 9;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// "00" to "99": two digits cost one division.
 static PAIRS: [[u8; 2]; 100] = pairs();
@@ -21,13 +23,16 @@ const fn pairs() -> [[u8; 2]; 100] {
     pairs
 }
 
-/// Appends `value` as both text formats spell it.
+/// Appends `value` as both text formats spell it, and ends the line.
 #[inline(always)]
-pub fn value(value: Value, out: &mut Vec<u8>) {
+pub fn line(value: Value, out: &mut Vec<u8>) {
     match value {
-        Value::Count(count) => decimal(count, out),
-        Value::Time(time) => seconds(time, out),
-        Value::Ratio(ratio) => float(ratio, out),
+        Value::Count(count) => decimal_line(count, out),
+        Value::Time(time) => seconds_line(time, out),
+        Value::Ratio(ratio) => {
+            float(ratio, out);
+            out.push(b'\n');
+        }
     }
 }
 
@@ -50,48 +55,57 @@ pub fn float(value: f64, out: &mut Vec<u8>) {
     };
 }
 
-/// Appends `n`.
 #[inline(always)]
-pub fn decimal(n: u64, out: &mut Vec<u8>) {
-    if let Ok(digit @ 0..=9) = u8::try_from(n) {
-        out.push(b'0' + digit);
-        return;
-    }
-    let mut buffer = [b'0'; MOST_DIGITS];
-    let start = fill(n, &mut buffer);
-    out.extend_from_slice(&buffer[start..]);
+fn decimal_line(n: u64, out: &mut Vec<u8>) {
+    let mut text = [b'\n'; 2 * ROOM];
+    let start = digits_before(ROOM - 1, n, &mut text);
+    append(&text, start, ROOM, out);
 }
 
-/// Appends `time` in seconds, as short as it is exact: 1 550 701 066 ns is `1.550701066`, 2 s is `2`.
+/// A time in seconds, as short as it is exact: 1 550 701 066 ns is `1.550701066`, 2 s is `2`.
 #[inline]
-pub fn seconds(time: Nanos, out: &mut Vec<u8>) {
-    decimal(time.0 / NANOS_PER_SECOND, out);
+fn seconds_line(time: Nanos, out: &mut Vec<u8>) {
+    const POINT: usize = ROOM - 1 - FRACTION - 1;
+    let mut text = [b'\n'; 2 * ROOM];
+    let start = digits_before(POINT, time.0 / NANOS_PER_SECOND, &mut text);
     let fraction = time.0 % NANOS_PER_SECOND;
-    if fraction == 0 {
-        return;
+    let mut end = POINT;
+    if fraction > 0 {
+        text[POINT..ROOM - 1].fill(b'0');
+        digits_before(ROOM - 1, fraction, &mut text);
+        text[POINT] = b'.';
+        end = ROOM - 1;
+        while text[end - 1] == b'0' {
+            end -= 1;
+        }
+        text[end] = b'\n';
     }
-    // Ten places, the first of which becomes the point.
-    let mut buffer = [b'0'; 10];
-    fill(fraction, &mut buffer);
-    buffer[0] = b'.';
-    let zeros = buffer.iter().rev().take_while(|digit| **digit == b'0').count();
-    out.extend_from_slice(&buffer[..buffer.len() - zeros]);
+    append(&text, start, end + 1, out);
 }
 
-/// Writes `n` at the end of `buffer`, which is long enough, and returns where it starts.
-#[inline]
-fn fill<const LEN: usize>(mut n: u64, buffer: &mut [u8; LEN]) -> usize {
-    let mut at = LEN;
+/// Writes `n` so that it ends before `end`, and returns where it starts.
+#[inline(always)]
+fn digits_before(end: usize, mut n: u64, text: &mut [u8; 2 * ROOM]) -> usize {
+    let mut at = end;
     while n >= 10 && at >= 2 {
         at -= 2;
-        buffer[at..at + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
+        text[at..at + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
         n /= 100;
     }
-    if n > 0 && at >= 1 {
+    if (n > 0 || at == end) && at >= 1 {
         at -= 1;
-        buffer[at] = b'0' + (n % 10) as u8;
+        text[at] = b'0' + (n % 10) as u8;
     }
     at
+}
+
+/// Appends `text[start..end]`, which is at most [`ROOM`] long. More is copied and taken back: a copy of a fixed size is a few
+/// instructions, any other a call.
+#[inline(always)]
+fn append(text: &[u8; 2 * ROOM], start: usize, end: usize, out: &mut Vec<u8>) {
+    let length = out.len() + end - start;
+    out.extend_from_slice(&text[start..start + ROOM]);
+    out.truncate(length);
 }
 
 #[cfg(test)]
@@ -101,7 +115,13 @@ mod tests {
         test_runner::Config,
     };
 
-    use super::{Nanos, decimal, float, seconds};
+    use super::{Nanos, Value, float, line};
+
+    /// What is written of `value`, without the end of its line.
+    fn text(value: Value) -> String {
+        let text = written(|out| line(value, out));
+        text.strip_prefix("before ").and_then(|text| text.strip_suffix('\n')).unwrap_or_default().into()
+    }
 
     fn written(write: impl Fn(&mut Vec<u8>)) -> String {
         let mut out = b"before ".to_vec();
@@ -111,7 +131,7 @@ mod tests {
 
     #[test]
     fn nanoseconds_become_exact_seconds_without_trailing_zeros() {
-        for (ns, text) in [
+        for (ns, expected) in [
             (0, "0"),
             (1, "0.000000001"),
             (10, "0.00000001"),
@@ -122,7 +142,7 @@ mod tests {
             (10_020_000_000, "10.02"),
             (u64::MAX, "18446744073.709551615"),
         ] {
-            assert_eq!(written(|out| seconds(Nanos(ns), out)), format!("before {text}"));
+            assert_eq!(text(Value::Time(Nanos(ns))), expected);
         }
     }
 
@@ -150,7 +170,7 @@ mod tests {
     fn integers_at_each_change_of_length_are_those_of_the_standard_library() {
         let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
         for n in powers.flat_map(|power| [power - 1, power, power + 1]).chain([0, u64::MAX]) {
-            assert_eq!(written(|out| decimal(n, out)), format!("before {n}"));
+            assert_eq!(text(Value::Count(n)), n.to_string());
         }
     }
 
@@ -159,7 +179,7 @@ mod tests {
 
         #[test]
         fn any_time_reads_back_as_the_same_nanoseconds(ns in any::<u64>()) {
-            let text = written(|out| seconds(Nanos(ns), out)).replace("before ", "");
+            let text = text(Value::Time(Nanos(ns)));
             let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
             let digits = format!("{whole}{fraction:0<9}");
             prop_assert_eq!(digits.parse(), Ok(ns));
@@ -168,13 +188,13 @@ mod tests {
         #[test]
         fn any_float_reads_back_as_the_same_bits(bits in any::<u64>()) {
             let value = f64::from_bits(bits);
-            let read: f64 = written(|out| float(value, out)).replace("before ", "").parse()?;
+            let read: f64 = text(Value::Ratio(value)).parse()?;
             prop_assert_eq!(read.to_bits(), if value.is_nan() { f64::NAN.to_bits() } else { bits });
         }
 
         #[test]
         fn any_integer_is_that_of_the_standard_library(n in any::<u64>()) {
-            prop_assert_eq!(written(|out| decimal(n, out)), format!("before {n}"));
+            prop_assert_eq!(text(Value::Count(n)), n.to_string());
         }
     }
 }

@@ -7,6 +7,7 @@
 //! before the request.
 
 mod kept;
+mod spare;
 
 use std::{
     pin::Pin,
@@ -185,10 +186,10 @@ impl Exporter {
             return Some(Page::new(body, want.format, want.encoding));
         }
         let plain = Want { encoding: Encoding::Identity, ..want };
-        let (known, room) = (kept.page(plain), kept.room(want));
+        let (known, (spare, length)) = (kept.page(plain), kept.room(want));
         let is_long = reading.is_long();
         let make = move || {
-            let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, room));
+            let text = known.clone().unwrap_or_else(|| reading.write(want.format, want.filter, spare.take(length)));
             let body = compressed(&text, want.encoding);
             (text, body)
         };

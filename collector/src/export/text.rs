@@ -3,7 +3,7 @@
 //!
 //! Families stand in the order of the catalogue, samples in the order of the snapshot's rows, so that two pages of one
 //! content are the same bytes. What a row's samples share (`uid="…",user="…"`) is escaped once per row, what a family's
-//! samples share once per family: a sample is three copies and a number. A family without samples is left out.
+//! samples share once per family: a sample is two copies and a number. A family without samples is left out.
 //!
 //! OpenMetrics (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) differs in this: a counter's family is named without
 //! `_total`, units are told, bounds look like floating-point numbers, `_created` says when a counter began at zero, and
@@ -15,7 +15,7 @@ mod series;
 
 use self::{
     labels::{Rows, pairs},
-    series::{BUCKET, COUNT, SUM, Series, header, le, write_created},
+    series::{BUCKET, COUNT, Part, SUM, Series, created_at, header, le, write_created},
 };
 use super::{
     catalog::{Family, Samples, Value},
@@ -57,7 +57,7 @@ fn samples(family: &Family, content: &Content<'_>, rows: &Rows<'_>, dialect: Dia
     let name = family.name;
     match family.samples {
         Samples::Row(extract) => {
-            let (series, created) = (Series::new(name, "", None), Series::created(family, dialect, None));
+            let (series, created) = (Series::new(name, ""), Series::created(family, dialect));
             for (labels, row) in rows.iter() {
                 if let Some(value) = extract(row) {
                     series.write(labels, value, out);
@@ -66,34 +66,40 @@ fn samples(family: &Family, content: &Content<'_>, rows: &Rows<'_>, dialect: Dia
             }
         }
         Samples::RowBy { label, parts } => {
-            let part = |(part, extract)| {
-                let label = Some((label, part));
-                (Series::new(name, "", label), Series::created(family, dialect, label), extract)
-            };
-            let parts: Vec<_> = parts.iter().copied().map(part).collect();
+            let (series, created) = (Series::new(name, ""), Series::created(family, dialect));
+            let parts: Vec<_> = parts.iter().map(|(value, extract)| (Part::new(label, value), extract)).collect();
+            let (mut start, mut created_start) = (Vec::new(), Vec::new());
             for (labels, row) in rows.iter() {
-                for (series, created, extract) in &parts {
+                series.start(labels, &mut start);
+                let since = created.as_ref().and_then(|created| {
+                    created.start(labels, &mut created_start);
+                    created_at(row.since)
+                });
+                for (part, extract) in &parts {
                     if let Some(value) = extract(row) {
-                        series.write(labels, value, out);
-                        write_created(created.as_ref(), labels, row.since, out);
+                        part.write(&start, value, out);
+                        if let Some(since) = since {
+                            part.write(&created_start, since, out);
+                        }
                     }
                 }
             }
         }
         Samples::RowHistogram { shape, observed } => {
             let bounds = shape.classic().iter().map(|classic| le(classic.le, dialect)).chain(["+Inf".into()]);
-            let buckets: Vec<_> = bounds.map(|bound| Series::new(name, BUCKET, Some(("le", &bound)))).collect();
-            let (sum, count) = (Series::new(name, SUM, None), Series::new(name, COUNT, None));
-            let created = Series::created(family, dialect, None);
-            let mut counts = Vec::new();
+            let parts: Vec<_> = bounds.map(|bound| Part::new("le", &bound)).collect();
+            let buckets = Series::new(name, BUCKET);
+            let (sum, count) = (Series::new(name, SUM), Series::new(name, COUNT));
+            let created = Series::created(family, dialect);
+            let mut start = Vec::new();
             for (labels, row) in rows.iter() {
                 let Some(observed) = observed(row) else { continue };
-                counts.clear();
-                counts.extend(shape.cumulative(observed.buckets));
-                for (series, count) in buckets.iter().zip(&counts) {
-                    series.write(labels, Value::Count(*count), out);
+                buckets.start(labels, &mut start);
+                let mut all = 0;
+                for (part, count) in parts.iter().zip(shape.cumulative(observed.buckets)) {
+                    part.write(&start, Value::Count(count), out);
+                    all = count;
                 }
-                let all = counts.last().copied().unwrap_or(0);
                 sum.write(labels, observed.sum, out);
                 count.write(labels, Value::Count(all), out);
                 write_created(created.as_ref(), labels, row.since, out);

@@ -79,6 +79,12 @@ pub struct Events {
     pub memory_stall: Nanos,
     /// Processes that ended as victims of the OOM killer.
     pub oom_kills: u64,
+    /// Processes that the OOM killer chose because the limit of the user's own slice was reached.
+    pub oom_kills_slice: u64,
+    /// The same for the limit of any other cgroup.
+    pub oom_kills_group: u64,
+    /// The same where the host itself had no memory left.
+    pub oom_kills_host: u64,
     /// Processes begun.
     pub forks: u64,
     /// Threads begun, the first one of each process not counted.
@@ -136,6 +142,9 @@ impl Counters {
             (&mut events.memory_stalls, other.events.memory_stalls),
             (&mut events.memory_stall.0, other.events.memory_stall.0),
             (&mut events.oom_kills, other.events.oom_kills),
+            (&mut events.oom_kills_slice, other.events.oom_kills_slice),
+            (&mut events.oom_kills_group, other.events.oom_kills_group),
+            (&mut events.oom_kills_host, other.events.oom_kills_host),
             (&mut events.forks, other.events.forks),
             (&mut events.thread_starts, other.events.thread_starts),
             (&mut events.execs, other.events.execs),

@@ -13,6 +13,8 @@ use crate::oracle::mounted;
 /// Made for one test; removed at its end.
 pub(crate) struct LimitedGroup {
     path: PathBuf,
+    /// The folder above, if it was made here, too.
+    above: Option<PathBuf>,
     v2: bool,
 }
 
@@ -27,20 +29,30 @@ impl LimitedGroup {
         Self::new(limit, "memory.high")
     }
 
+    /// The slice of `uid`, with a hard limit.
+    pub(crate) fn slice_of(uid: u32, limit: u64) -> io::Result<Self> {
+        let (root, v2) = root()?;
+        let users = root.join("user.slice");
+        let above = if users.is_dir() { None } else { fs::create_dir(&users).map(|()| Some(users.clone()))? };
+        let mut group = Self::made(users.join(format!("user-{uid}.slice")), v2, limit, "memory.max")?;
+        group.above = above;
+        Ok(group)
+    }
+
     fn new(limit: u64, v2_file: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let (root, v2) = match mounted("cgroup", Some("memory"))? {
-            Some(root) => (root, false),
-            None => (mounted("cgroup2", None)?.ok_or_else(|| io::Error::other("no cgroup file system"))?, true),
-        };
-        if v2 {
-            // In a test machine, whose root is nobody else's; harmless where it is so already.
-            fs::write(root.join("cgroup.subtree_control"), "+memory")?;
-        }
+        let (root, v2) = root()?;
         let name = format!("uidmeter-test-memory-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let path = root.join(name);
+        Self::made(root.join(name), v2, limit, v2_file)
+    }
+
+    fn made(path: PathBuf, v2: bool, limit: u64, v2_file: &str) -> io::Result<Self> {
+        if let Some(above) = path.parent().filter(|_| v2) {
+            // In a test machine, whose root is nobody else's; harmless where it is so already.
+            fs::write(above.join("cgroup.subtree_control"), "+memory")?;
+        }
         fs::create_dir(&path)?;
-        let group = Self { path, v2 };
+        let group = Self { path, above: None, v2 };
         fs::write(group.path.join(if v2 { v2_file } else { "memory.limit_in_bytes" }), limit.to_string())?;
         Ok(group)
     }
@@ -81,10 +93,20 @@ impl LimitedGroup {
 impl Drop for LimitedGroup {
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(2);
-        while fs::remove_dir(&self.path).is_err() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
+        for path in [Some(&self.path), self.above.as_ref()].into_iter().flatten() {
+            while fs::remove_dir(path).is_err() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
         }
     }
+}
+
+/// Where cgroups with limits on memory are, and whether they are of version 2.
+fn root() -> io::Result<(PathBuf, bool)> {
+    Ok(match mounted("cgroup", Some("memory"))? {
+        Some(root) => (root, false),
+        None => (mounted("cgroup2", None)?.ok_or_else(|| io::Error::other("no cgroup file system"))?, true),
+    })
 }
 
 /// The number after `key` at the beginning of a line.

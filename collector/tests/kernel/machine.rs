@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use crate::{
     Outcome,
     exact::{eprintln_figures, healthy},
+    memory::killed_for,
     oracle::Cgroup,
     user::{Load, counters, load, read},
 };
@@ -107,6 +108,9 @@ pub(crate) fn out_of_memory() -> Outcome {
     }
     let reclaims: u64 = snapshot.rows.iter().map(|row| row.counters.events.direct_reclaims).sum();
     let own = counters(&mut source, uid).events;
+    killed_for(&source, &own, [0, 0, 1])?;
+    let innocent = counters(&mut source, other).events;
+    killed_for(&source, &innocent, [0; 3])?;
     eprintln_figures("direct reclaims", reclaims, stalls);
     // The kernel counts a stall each time that it begins anew within one reclaim (do_try_to_free_pages, mm/vmscan.c).
     if reclaims == 0 || reclaims > stalls || own.direct_reclaims == 0 || own.direct_reclaim.0 == 0 {

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         ("work_outside_the_users_slice_is_told", slice::outside),
         ("reclaim_in_a_cgroup_is_charged_to_its_user", memory::group_reclaim),
         ("a_user_killed_for_his_cgroups_memory_shows_one_kill", memory::group_kill),
+        ("a_kill_for_the_limit_of_the_users_own_slice_is_told_from_others", memory::slice_kill),
         ("the_daemon_serves_exact_figures_and_ends_within_a_second", daemon::serves_and_ends),
         ("the_daemon_is_small", daemon::is_small),
         ("the_daemon_gives_up_its_privileges", daemon::gives_up_privileges),

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use collector::{
-    snapshot::Owner,
+    snapshot::{Events, Owner},
     source::{Source as _, Subject, ebpf::EbpfSource},
     units::Uid,
 };
@@ -60,10 +60,8 @@ pub(crate) fn group_reclaim() -> Outcome {
 
 /// Stalls, where functions can be hooked, are what the group's own pressure says: one task at a time, so "some" is its time.
 fn stalls(source: &EbpfSource, ours: u64, reclaim: u64, before: Option<u64>, after: Option<u64>) -> Outcome {
-    if !source.kept().has(Subject::MemoryStalls) {
-        let refused = source.probes().into_iter().filter(|probe| probe.name.starts_with("memory_stall"));
-        let reasons: Vec<_> = refused.filter(|probe| !probe.state.is_active()).collect();
-        return if reasons.is_empty() { Err("stalls are not counted without a reason".into()) } else { Ok(()) };
+    if !is_told(source, Subject::MemoryStalls, &["memory_stall_end", "memory_stall_begin"])? {
+        return Ok(());
     }
     if ours < reclaim {
         return Err(format!("stalled for {ours} ns, of which {reclaim} ns in reclaim").into());
@@ -76,6 +74,47 @@ fn stalls(source: &EbpfSource, ours: u64, reclaim: u64, before: Option<u64>, aft
         }
     }
     Ok(())
+}
+
+/// Whether `subject` is counted; if not, one of the `programs` that it takes must say why.
+fn is_told(source: &EbpfSource, subject: Subject, programs: &[&str]) -> Result<bool, libtest_mimic::Failed> {
+    let inactive = |name: &str| source.probes().iter().any(|probe| probe.name == name && !probe.state.is_active());
+    match (source.kept().has(subject), programs.iter().any(|name| inactive(name))) {
+        (true, false) => Ok(true),
+        (false, true) => Ok(false),
+        (told, _) => Err(format!("{subject:?}: counted {told}, which is not what {programs:?} say").into()),
+    }
+}
+
+/// Kills by whose limit was reached: the slice's, another cgroup's, the host's. All zero where that is not told.
+pub(crate) fn killed_for(source: &EbpfSource, events: &Events, limits: [u64; 3]) -> Outcome {
+    let expected =
+        if is_told(source, Subject::OomLimits, &["out_of_memory", "mark_oom_victim"])? { limits } else { [0; 3] };
+    let found = [events.oom_kills_slice, events.oom_kills_group, events.oom_kills_host];
+    if found == expected { Ok(()) } else { Err(format!("kills by limit {found:?}, expected {expected:?}").into()) }
+}
+
+/// The limit of a user's slice is his own for him, and any cgroup's for who else is in it.
+pub(crate) fn slice_kill() -> Outcome {
+    let (uid, guest) = (21_820, 21_821);
+    let mut source = load()?;
+    let slice = LimitedGroup::slice_of(uid, LIMIT)?;
+    for (kills, victim) in [(1, uid), (2, guest)] {
+        let mut load = Load::prepare_in(victim, &slice.procs(), &["devour"])?;
+        load.go()?;
+        let signal = load.killed_by()?;
+        if signal != Signal::SIGKILL as i32 || slice.kills()? != kills {
+            return Err(format!("ended by signal {signal}; the slice counts {} kills", slice.kills()?).into());
+        }
+    }
+    thread::sleep(Duration::from_millis(50));
+    let (own, other) = (counters(&mut source, uid).events, counters(&mut source, guest).events);
+    if own.oom_kills != 1 || other.oom_kills != 1 {
+        return Err(format!("{} and {} kills", own.oom_kills, other.oom_kills).into());
+    }
+    killed_for(&source, &own, [1, 0, 0])?;
+    killed_for(&source, &other, [0, 1, 0])?;
+    healthy(&mut source)
 }
 
 pub(crate) fn group_kill() -> Outcome {
@@ -101,6 +140,9 @@ pub(crate) fn group_kill() -> Outcome {
         }
     }
     let events = counters(&mut source, uid).events;
+    killed_for(&source, &events, [0, 1, 0])?;
+    let innocent = counters(&mut source, other).events;
+    killed_for(&source, &innocent, [0; 3])?;
     if events.exits != 1 {
         return Err(format!("one process ended, counted are {}", events.exits).into());
     }

@@ -88,6 +88,29 @@ pub(super) const GROUP: Group = Group {
             }),
         },
         Family {
+            name: "uidmeter_oom_kills_by_limit_total",
+            kind: Kind::Counter,
+            unit: Unit::Things,
+            help: "Processes of the user that the OOM killer chose, by the limit that was reached: that of the user's own slice, of any other cgroup, or the host's memory. Absent where functions cannot be hooked.",
+            source: "out_of_memory, `oom_control.memcg`; mark_oom_victim",
+            samples: Samples::RowBy {
+                label: "scope",
+                parts: &[
+                    ("slice", |row| {
+                        // Without it, no slice is known from any other cgroup.
+                        let known = row.kept.has(Subject::OomLimits) && row.kept.has(Subject::Outside);
+                        known.then_some(Value::Count(row.counters.events.oom_kills_slice))
+                    }),
+                    ("cgroup", |row| {
+                        row.kept.has(Subject::OomLimits).then_some(Value::Count(row.counters.events.oom_kills_group))
+                    }),
+                    ("host", |row| {
+                        row.kept.has(Subject::OomLimits).then_some(Value::Count(row.counters.events.oom_kills_host))
+                    }),
+                ],
+            },
+        },
+        Family {
             name: "uidmeter_resident_memory_bytes",
             kind: Kind::Gauge,
             unit: Unit::Bytes,

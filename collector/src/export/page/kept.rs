@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Instant};
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
-use super::{FEW_ROWS, Want};
+use super::{FEW_ROWS, Want, spare::Spare};
 use crate::{
     export::{
         compress::compress,
@@ -20,8 +20,6 @@ use crate::{
 
 /// So many pages of one reading are kept: all formats and codings of everything, and some choices.
 const MOST: usize = 16;
-/// Room for a page that was never made before.
-const FIRST_ROOM: usize = 16 * 1024;
 
 /// A reading with what has been made of it.
 #[derive(Default)]
@@ -33,6 +31,7 @@ pub(super) struct Kept {
     pages: Vec<(Want, Bytes)>,
     /// Length of the last page of each format with everything on it, to begin the next one with enough room.
     lengths: [usize; Format::ALL.len()],
+    spare: Spare,
 }
 
 /// All that pages are made of: their numbers are of one moment.
@@ -53,12 +52,19 @@ impl Kept {
     pub(super) fn move_on(&mut self, asked: Instant, view: Option<Arc<View>>, own: impl FnOnce() -> Vec<MetricFamily>) {
         self.asked = self.asked.max(Some(asked));
         let Some(view) = view else {
-            *self = Self { asked: self.asked, lengths: self.lengths, ..Self::default() };
+            self.clear_pages();
+            self.reading = None;
             return;
         };
         if self.reading.as_ref().is_none_or(|reading| reading.view.generation < view.generation) {
-            self.pages.clear();
+            self.clear_pages();
             self.reading = Some(Reading { view, own: own().into() });
+        }
+    }
+
+    fn clear_pages(&mut self) {
+        for (_, page) in self.pages.drain(..) {
+            self.spare.offer(page);
         }
     }
 
@@ -80,14 +86,10 @@ impl Kept {
         self.pages.push((want, page));
     }
 
-    /// Room for the next page: a little more than last time, since numbers grow and users come.
-    pub(super) fn room(&self, want: Want) -> usize {
-        if want.filter == Filter::ALL {
-            let length = self.lengths[want.format as usize];
-            (length + length / 16).max(FIRST_ROOM)
-        } else {
-            FIRST_ROOM
-        }
+    /// Where the next page finds room, and how much it is likely to need.
+    pub(super) fn room(&self, want: Want) -> (Spare, usize) {
+        let length = if want.filter == Filter::ALL { self.lengths[want.format as usize] } else { 0 };
+        (self.spare.clone(), length)
     }
 }
 
@@ -96,10 +98,9 @@ impl Reading {
         self.view.rows().len() > FEW_ROWS
     }
 
-    /// Writes a page, uncompressed.
-    pub(super) fn write(&self, format: Format, filter: Filter, room: usize) -> Bytes {
+    /// Writes a page to `out`, uncompressed.
+    pub(super) fn write(&self, format: Format, filter: Filter, mut out: Vec<u8>) -> Bytes {
         let content = Content::new(&self.view, &self.own, filter);
-        let mut out = Vec::with_capacity(room);
         match format {
             Format::Text => text::encode(&content, Dialect::Prometheus, &mut out),
             Format::OpenMetrics => text::encode(&content, Dialect::OpenMetrics, &mut out),

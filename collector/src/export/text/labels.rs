@@ -3,12 +3,33 @@
 use super::super::{catalog::ROW_LABELS, content::Content};
 use crate::view::{RowView, View};
 
+/// What stands between a set of labels and its number.
+pub(super) const CLOSE: &[u8] = b"} ";
+
 /// Rows with their labels already written.
 pub(super) struct Rows<'a> {
     views: &'a [RowView<'a>],
     labels: Vec<u8>,
-    /// Where each row's labels end in `labels`.
+    /// Where each row's labels end in `labels`, [`CLOSE`] included.
     ends: Vec<usize>,
+}
+
+/// One row's labels as text: two copies make a sample's name, whether more labels follow or not.
+#[derive(Clone, Copy)]
+pub(super) struct RowLabels<'a>(&'a [u8]);
+
+impl<'a> RowLabels<'a> {
+    /// For samples without further labels: with [`CLOSE`].
+    #[inline(always)]
+    pub(super) fn closed(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// For samples with further labels.
+    #[inline(always)]
+    pub(super) fn open(self) -> &'a [u8] {
+        self.0.strip_suffix(CLOSE).unwrap_or(self.0)
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -20,15 +41,16 @@ impl<'a> Rows<'a> {
             pair(ROW_LABELS[0], &View::uid_label(*owner), &mut labels);
             labels.push(b',');
             pair(ROW_LABELS[1], &content.view.user_label(*owner), &mut labels);
+            labels.extend_from_slice(CLOSE);
             ends.push(labels.len());
         }
         Self { views, labels, ends }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &RowView<'a>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RowLabels<'_>, &RowView<'a>)> {
         let mut start = 0;
         self.ends.iter().zip(self.views).map(move |(end, row)| {
-            let labels = &self.labels[start..*end];
+            let labels = RowLabels(&self.labels[start..*end]);
             start = *end;
             (labels, row)
         })

@@ -57,6 +57,5 @@ pub(super) fn sample(name: &[&str], labels: &[u8], bound: Option<&str>, value: V
         out.push(b'}');
     }
     out.push(b' ');
-    number::value(value, out);
-    out.push(b'\n');
+    number::line(value, out);
 }

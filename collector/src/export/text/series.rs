@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Dialect, labels::pair};
+use super::{
+    Dialect,
+    labels::{CLOSE, RowLabels, pair},
+};
 use crate::{
     export::{
         catalog::{Family, Value},
@@ -11,48 +14,76 @@ use crate::{
     units::UnixTime,
 };
 
-/// All samples of one family with one value of its further label.
+/// All samples of one name that have no labels but their row's.
 pub(super) struct Series {
     /// Name and opening brace.
-    before_row: Vec<u8>,
-    /// Further label, closing brace, space.
-    after_row: Vec<u8>,
+    name: Vec<u8>,
 }
 
 impl Series {
-    pub(super) fn new(name: &str, suffix: &str, label: Option<(&str, &str)>) -> Self {
-        let before_row = [name, suffix, "{"].concat().into_bytes();
-        let mut after_row = Vec::new();
-        if let Some((label, value)) = label {
-            after_row.push(b',');
-            pair(label, value, &mut after_row);
-        }
-        after_row.extend_from_slice(b"} ");
-        Self { before_row, after_row }
+    pub(super) fn new(name: &str, suffix: &str) -> Self {
+        Self { name: [name, suffix, "{"].concat().into_bytes() }
     }
 
     /// The moment at which a counter or histogram began, for formats and families that have it.
-    pub(super) fn created(family: &Family, dialect: Dialect, label: Option<(&str, &str)>) -> Option<Self> {
+    pub(super) fn created(family: &Family, dialect: Dialect) -> Option<Self> {
         let known = dialect == Dialect::OpenMetrics && family.began_with_its_row();
-        known.then(|| Self::new(family.stem(), "_created", label))
+        known.then(|| Self::new(family.stem(), "_created"))
     }
 
     #[inline(always)]
-    pub(super) fn write(&self, row_labels: &[u8], value: Value, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.before_row);
-        out.extend_from_slice(row_labels);
-        out.extend_from_slice(&self.after_row);
-        number::value(value, out);
-        out.push(b'\n');
+    pub(super) fn write(&self, labels: RowLabels<'_>, value: Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.name);
+        out.extend_from_slice(labels.closed());
+        number::line(value, out);
+    }
+
+    /// What the samples of one row share that have a further label, in place of what is in `start`.
+    #[inline(always)]
+    pub(super) fn start(&self, labels: RowLabels<'_>, start: &mut Vec<u8>) {
+        start.clear();
+        start.extend_from_slice(&self.name);
+        start.extend_from_slice(labels.open());
+    }
+}
+
+/// One value of a further label: comma, label, closing brace, space.
+pub(super) struct Part(Vec<u8>);
+
+impl Part {
+    pub(super) fn new(label: &str, value: &str) -> Self {
+        let mut text = vec![b','];
+        pair(label, value, &mut text);
+        text.extend_from_slice(CLOSE);
+        Self(text)
+    }
+
+    /// Appends the sample that begins with `start`.
+    #[inline(always)]
+    pub(super) fn write(&self, start: &[u8], value: Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(start);
+        out.extend_from_slice(&self.0);
+        number::line(value, out);
     }
 }
 
 /// Appends a `_created` sample if there is something to tell.
 #[inline]
-pub(super) fn write_created(series: Option<&Series>, row_labels: &[u8], since: Option<UnixTime>, out: &mut Vec<u8>) {
-    if let (Some(series), Some(UnixTime(since))) = (series, since) {
-        series.write(row_labels, Value::Time(since), out);
+pub(super) fn write_created(
+    series: Option<&Series>,
+    labels: RowLabels<'_>,
+    since: Option<UnixTime>,
+    out: &mut Vec<u8>,
+) {
+    if let (Some(series), Some(since)) = (series, created_at(since)) {
+        series.write(labels, since, out);
     }
+}
+
+/// The number of a `_created` sample, if there is something to tell.
+#[inline]
+pub(super) fn created_at(since: Option<UnixTime>) -> Option<Value> {
+    since.map(|UnixTime(since)| Value::Time(since))
 }
 
 /// Appends what stands before a family's samples.

@@ -19,18 +19,19 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Books {
     roster: Roster,
-    bursts: BurstBook,
+    /// Copied when it changes while somebody reads it: at the first tick after a scrape, not during one.
+    bursts: Arc<BurstBook>,
 }
 
 impl Books {
     /// Takes note of a tick that ended at `now`.
     pub(super) fn note(&mut self, usage: &Usage, now: Nanos, window: Duration) {
-        self.bursts.note(usage, now, window.into());
+        Arc::make_mut(&mut self.bursts).note(usage, now, window.into());
     }
 
     /// Decides who is shown, and has `source` drop those who are forgotten. `snapshot` is the newest one of `source`.
     pub(super) fn settle(&mut self, snapshot: &Snapshot, config: &Config, source: &mut dyn Source) {
-        self.bursts.note_holdings(&snapshot.census);
+        Arc::make_mut(&mut self.bursts).note_holdings(&snapshot.census);
         let rules = Rules {
             most: config.observe.max_users as usize,
             top: config.users.top as usize,
@@ -47,6 +48,6 @@ impl Books {
 
     /// What to show of `snapshot`.
     pub(super) fn shown(&self, snapshot: &Snapshot) -> (Arc<Shown>, Arc<BurstBook>) {
-        (Arc::new(self.roster.shown(snapshot)), Arc::new(self.bursts.clone()))
+        (Arc::new(self.roster.shown(snapshot)), Arc::clone(&self.bursts))
     }
 }

@@ -77,6 +77,8 @@ const STALLS: [Program; 2] = [
     Program::of(ProbeGroup::MemoryStalls, "memory_stall_end", "fentry/psi_memstall_leave"),
     Program::of(ProbeGroup::MemoryStalls, "memory_stall_begin", "fentry/psi_memstall_enter"),
 ];
+const OOM: [Program; 2] =
+    [Program::new("out_of_memory", "fentry/out_of_memory"), Program::new("mark_oom_victim", "fentry/mark_oom_victim")];
 const SWITCH: Program = Program::needed("sched_switch", "tp_btf/sched_switch");
 const TICK: Program = Program::new("tick", "perf_event/cpu-clock");
 
@@ -125,7 +127,7 @@ impl Attached {
         for program in RECLAIM {
             attached.try_one(program, options, tracepoint(program));
         }
-        for program in STALLS {
+        for program in STALLS.into_iter().chain(OOM) {
             attached.try_one(program, options, |this| function_entry(&mut this.ebpf, program, btf));
         }
         let switch = attached.try_one(SWITCH, options, tracepoint(SWITCH));
@@ -170,6 +172,7 @@ impl Attached {
             (Subject::Census, self.is_active(&WALK)),
             (Subject::Reclaim, RECLAIM.iter().all(|program| self.is_active(program))),
             (Subject::MemoryStalls, STALLS.iter().all(|program| self.is_active(program))),
+            (Subject::OomLimits, OOM.iter().all(|program| self.is_active(program))),
         ]
         .into_iter()
         .filter_map(|(subject, counted)| counted.then_some(subject))
