@@ -437,3 +437,98 @@ fn cgroup_v1_is_monitor_only_and_said_so() -> Done {
     assert!(why.starts_with("monitor only") && why.contains("\"pids\""), "{why}");
     Ok(())
 }
+
+/// What may happen to an enforcer.
+#[derive(Clone, Debug)]
+enum Happening {
+    Set(u32, Limits),
+    Renew,
+    Clear(u32),
+    /// Time passes.
+    Seconds(u64),
+    /// It dies after so many more steps, and another one is started.
+    Death(usize),
+    /// Whoever writes a file fails from now on, or does not any more.
+    Refusal(Option<&'static str>),
+}
+
+fn happening() -> impl proptest::strategy::Strategy<Value = Happening> {
+    use proptest::prelude::*;
+    let user = 20_001_u32..=20_002;
+    let limits = (proptest::option::of(1_u16..200), proptest::option::of(10_u32..4_000), any::<bool>(), any::<bool>());
+    let limits = limits.prop_map(|(weight, cores, memory, io)| Limits {
+        cpu_weight: weight.and_then(Weight::new),
+        cpu_max: cores.and_then(Millicores::new),
+        memory_high: memory.then_some(Bytes(1 << 30)),
+        io_write: io.then_some(Bytes(1 << 20)),
+        ..Limits::default()
+    });
+    let file = proptest::sample::select(vec![
+        None,
+        Some("cpu.max"),
+        Some("memory.high"),
+        Some("cgroup.procs"),
+        Some("io.max"),
+    ]);
+    prop_oneof![
+        4 => (user.clone(), limits).prop_map(|(user, limits)| Happening::Set(user, limits)),
+        1 => Just(Happening::Renew),
+        2 => user.prop_map(Happening::Clear),
+        1 => (1_u64..15).prop_map(Happening::Seconds),
+        2 => (0_usize..40).prop_map(Happening::Death),
+        1 => file.prop_map(Happening::Refusal),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_happens_the_end_is_as_the_beginning(happenings in proptest::collection::vec(happening(), 1..25)) {
+        if let Err(error) = live_through(&happenings) {
+            return Err(proptest::test_runner::TestCaseError::fail(error.to_string()));
+        }
+    }
+}
+
+fn live_through(happenings: &[Happening]) -> Done {
+    let mut host = Host::new()?;
+    let before = host.state();
+    let (mut keeper, mut life) = host.enforcer(usize::MAX)?;
+    for happening in happenings {
+        match happening {
+            Happening::Set(uid, limits) => {
+                if let Outcome::Applied { in_force, .. } = keeper.set(&order(Uid(*uid), *limits), host.now) {
+                    let holds =
+                        limits.iter().all(|(property, amount)| in_force.get(property).is_some_and(|is| is <= amount));
+                    if !holds {
+                        return Err(format!("{limits} was told as applied, and {in_force} is").into());
+                    }
+                }
+            }
+            Happening::Renew => drop(keeper.renew(None, host.now)),
+            Happening::Clear(uid) => drop(keeper.clear(Uid(*uid), None)),
+            Happening::Seconds(seconds) => {
+                host.now += Duration::from_secs(*seconds);
+                keeper.tick(host.now);
+            }
+            Happening::Death(steps) if life.left() > 1_000 => {
+                drop(keeper);
+                (keeper, life) = host.enforcer(*steps)?;
+            }
+            Happening::Death(_) => {
+                drop(keeper);
+                (keeper, life) = host.enforcer(usize::MAX)?;
+            }
+            Happening::Refusal(file) => {
+                let mut refuses = host.kernel.refuses.borrow_mut();
+                refuses.clear();
+                refuses.extend(file.map(|file| (file.to_owned(), libc::EIO)));
+            }
+        }
+    }
+    drop(keeper);
+    host.kernel.refuses.borrow_mut().clear();
+    host.release()?;
+    if host.state() == before { Ok(()) } else { Err(format!("{:?} is left of {before:?}", host.state()).into()) }
+}
