@@ -98,7 +98,6 @@ fn cut(text: &mut String, most: usize) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "to be replaced")]
 mod tests {
     use super::{Audit, MOST_LINE, SystemTime, fs};
     use crate::{
@@ -123,32 +122,34 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_who_what_and_why_and_a_new_name_begins_a_new_file() {
-        let folder = tempfile::tempdir().unwrap();
+    fn a_line_says_who_what_and_why_and_a_new_name_begins_a_new_file() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("audit.log");
         let mut audit = Audit::new(&path);
-        audit.write(event("a \"reason\"\nin two lines".into(), 1), SystemTime::UNIX_EPOCH).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
+        audit.write(event("a \"reason\"\nin two lines".into(), 1), SystemTime::UNIX_EPOCH)?;
+        let text = fs::read_to_string(&path)?;
         assert_eq!(text.lines().count(), 1);
-        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text)?;
         assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!((&line["uid"], &line["deed"]), (&20_001.into(), &"set".into()));
         assert_eq!(line["changes"][0]["new"]["8:0"], "1");
         assert_eq!(line["cause"]["reason"], "a \"reason\"\nin two lines");
-        fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
-        audit.write(event("next".into(), 1), SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+        fs::rename(&path, folder.path().join("audit.log.1"))?;
+        audit.write(event("next".into(), 1), SystemTime::UNIX_EPOCH)?;
+        assert_eq!(fs::read_to_string(&path)?.lines().count(), 1);
+        Ok(())
     }
 
     #[test]
-    fn lines_are_bounded() {
-        let folder = tempfile::tempdir().unwrap();
+    fn lines_are_bounded() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("audit.log");
         let mut audit = Audit::new(&path);
-        audit.write(event("ä".repeat(5_000), 5_000), SystemTime::UNIX_EPOCH).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
+        audit.write(event("ä".repeat(5_000), 5_000), SystemTime::UNIX_EPOCH)?;
+        let text = fs::read_to_string(&path)?;
         assert!(text.len() <= MOST_LINE, "{}", text.len());
-        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text)?;
         assert_eq!(line["changes_left_out"], 1);
+        Ok(())
     }
 }

@@ -46,13 +46,12 @@ pub(super) fn is_number(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "to be replaced")]
 mod tests {
     use super::{fs, whole};
 
     #[test]
-    fn only_disks_with_room_for_data_count() {
-        let sys = tempfile::tempdir().unwrap();
+    fn only_disks_with_room_for_data_count() -> std::io::Result<()> {
+        let sys = tempfile::tempdir()?;
         for (name, number, size) in [
             ("sda", "8:0", "100"),
             ("ram0", "1:0", "100"),
@@ -62,11 +61,12 @@ mod tests {
             ("odd", "8:0 rbps=1", "8"),
         ] {
             let folder = sys.path().join("block").join(name);
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("dev"), format!("{number}\n")).unwrap();
-            fs::write(folder.join("size"), format!("{size}\n")).unwrap();
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join("dev"), format!("{number}\n"))?;
+            fs::write(folder.join("size"), format!("{size}\n"))?;
         }
         assert_eq!(whole(sys.path()), ["7:1", "8:0"]);
         assert!(whole(&sys.path().join("nothing")).is_empty());
+        Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! A kernel in memory, with the rules of cgroup v2 that the driver has to respect, that dies at a given step.
 
-#![expect(clippy::unwrap_used, reason = "to be replaced")]
-
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -43,6 +41,13 @@ pub(in crate::enforce) struct FakeStore {
     /// So many more bytes fit.
     pub(in crate::enforce) room: Rc<Cell<usize>>,
     pub(in crate::enforce) is_dead: bool,
+}
+
+impl FakeStore {
+    /// One with room for everything.
+    pub(in crate::enforce) fn new(bytes: &Rc<RefCell<Vec<u8>>>, life: &Life) -> Self {
+        Self { bytes: Rc::clone(bytes), life: life.clone(), room: Rc::new(Cell::new(usize::MAX)), is_dead: false }
+    }
 }
 
 impl Store for FakeStore {
@@ -115,10 +120,10 @@ impl Kernel {
     }
 
     /// An admin's or a service manager's own cgroup.
-    pub(in crate::enforce) fn group(&self, name: &str) -> PathBuf {
+    pub(in crate::enforce) fn group(&self, name: &str) -> io::Result<PathBuf> {
         let path = Path::new(ROOT).join(name);
-        self.clone().living(1).make(&path).unwrap();
-        path
+        self.clone().living(1).make(&path)?;
+        Ok(path)
     }
 
     pub(in crate::enforce) fn start(&self, pid: u32, uid: u32, parent: u32, group: &Path) {
@@ -132,8 +137,8 @@ impl Kernel {
     }
 
     /// Writes as somebody else does.
-    pub(in crate::enforce) fn admin(&self, path: &Path, text: &str) {
-        self.living(1).write(path, text).unwrap();
+    pub(in crate::enforce) fn admin(&self, path: &Path, text: &str) -> io::Result<()> {
+        self.living(1).write(path, text)
     }
 
     /// Those controllers that a group's parent has enabled for it.
@@ -142,9 +147,9 @@ impl Kernel {
         let children: Vec<PathBuf> =
             state.groups.keys().filter(|path| path.parent() == Some(parent)).cloned().collect();
         for child in children {
-            let files = &mut state.groups.get_mut(&child).unwrap().files;
+            let Some(Group { files, .. }) = state.groups.get_mut(&child) else { continue };
             for (name, text) in DEFAULTS {
-                let controller = name.split('.').next().unwrap();
+                let controller = name.split('.').next().unwrap_or_default();
                 if !enabled.split(' ').any(|enabled| enabled == controller) {
                     files.remove(*name);
                 } else if !files.contains_key(*name) {
@@ -158,7 +163,8 @@ impl Kernel {
     fn write_now(&self, path: &Path, text: &str) -> io::Result<()> {
         let error = |number| Err(io::Error::from_raw_os_error(number));
         let mut state = self.state.borrow_mut();
-        let (folder, name) = (path.parent().unwrap().to_owned(), path.file_name().unwrap().to_str().unwrap());
+        let (folder, name) = split(path)?;
+        let folder = folder.to_owned();
         let Some(group) = state.groups.get(&folder).cloned() else { return error(libc::ENOENT) };
         if let Some(number) = self.refuses.borrow().get(name) {
             return error(*number);
@@ -166,12 +172,12 @@ impl Kernel {
         let text = text.trim();
         match name {
             PROCS => {
-                let pid: u32 = text.parse().unwrap();
+                let pid: u32 = text.parse().map_err(io::Error::other)?;
                 if folder != Path::new(ROOT) && !group.files[SUBTREE].is_empty() {
                     return error(libc::EBUSY);
                 }
-                let Some((process, _)) = state.processes.get(&pid).cloned() else { return error(libc::ESRCH) };
-                let before = state.processes.insert(pid, (process.clone(), folder)).unwrap().1;
+                let Some((process, before)) = state.processes.get(&pid).cloned() else { return error(libc::ESRCH) };
+                state.processes.insert(pid, (process.clone(), folder));
                 drop(state);
                 if self.storm.get() > 0 {
                     self.storm.set(self.storm.get() - 1);
@@ -196,14 +202,16 @@ impl Kernel {
                     enabled.push(controller.to_owned());
                 }
                 enabled.sort();
-                state.groups.get_mut(&folder).unwrap().files.insert(SUBTREE.to_owned(), enabled.join(" "));
+                if let Some(group) = state.groups.get_mut(&folder) {
+                    group.files.insert(SUBTREE.to_owned(), enabled.join(" "));
+                }
                 Self::update_files(&mut state, &folder);
                 return Ok(());
             }
             "cpu.max" | "cpu.max.burst" => {
-                let value = |name: &str| {
-                    let text = if name == path.file_name().unwrap() { text } else { &group.files[name] };
-                    text.split(' ').next().unwrap().parse().unwrap_or(u64::MAX)
+                let value = |of: &str| {
+                    let text = if name == of { text } else { &group.files[of] };
+                    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
                 };
                 if value("cpu.max.burst") > value("cpu.max") {
                     return error(libc::EINVAL);
@@ -217,7 +225,9 @@ impl Kernel {
             "io.weight" => format!("default {text}"),
             _ => text.to_owned(),
         };
-        state.groups.get_mut(&folder).unwrap().files.insert(name.to_owned(), new);
+        if let Some(group) = state.groups.get_mut(&folder) {
+            group.files.insert(name.to_owned(), new);
+        }
         Ok(())
     }
 }
@@ -233,20 +243,20 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("io.max", ""),
 ];
 
+/// Folder and name of a file.
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    path.parent().zip(name).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
 /// `io.max` after a write of one line; a disk without limits has none.
 fn merged(old: &str, line: &str) -> io::Result<String> {
-    let mut words = line.split(' ');
-    let disk = words.next().unwrap();
-    if disk == "9:9" {
-        return Err(io::Error::from_raw_os_error(libc::ENODEV));
-    }
     let mut lines: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for text in old.lines().chain([line]) {
-        let (disk, rest) = text.split_once(' ').unwrap();
+        let (disk, rest) = text.split_once(' ').ok_or(io::ErrorKind::InvalidInput)?;
         let rates = lines.entry(disk.to_owned()).or_default();
-        rates.extend(
-            rest.split(' ').map(|word| word.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())),
-        );
+        rates
+            .extend(rest.split(' ').filter_map(|word| word.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     }
     lines.retain(|_, rates| rates.values().any(|rate| rate != "max"));
     let line = |(disk, rates): (&String, &BTreeMap<String, String>)| {
@@ -264,12 +274,11 @@ impl Host for Kernel {
     fn read(&self, path: &Path) -> io::Result<String> {
         let state = self.state.borrow();
         let gone = || io::Error::from_raw_os_error(libc::ENOENT);
-        let folder = path.parent().unwrap();
+        let (folder, name) = split(path)?;
         let group = state.groups.get(folder).ok_or_else(gone)?;
-        let name = path.file_name().unwrap().to_str().unwrap();
         if name == PROCS {
             let pids = state.processes.values().filter(|(_, place)| place == folder);
-            return Ok(pids.map(|(process, _)| format!("{}\n", process.pid)).collect());
+            return Ok(pids.map(|(process, _)| process.pid.to_string()).collect::<Vec<_>>().join("\n"));
         }
         group.files.get(name).map(|text| format!("{text}\n")).ok_or_else(gone)
     }
@@ -286,7 +295,7 @@ impl Host for Kernel {
         let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let mut state = self.state.borrow_mut();
         state.groups.insert(path.to_owned(), Group { identity: self.born.get(), files });
-        Self::update_files(&mut state, path.parent().unwrap());
+        Self::update_files(&mut state, split(path)?.0);
         Ok(())
     }
 
