@@ -11,6 +11,7 @@ mod daemon;
 mod interrupt;
 mod overhead;
 mod pipe;
+mod policy;
 mod program;
 mod reference;
 mod scrape;
@@ -40,6 +41,8 @@ enum Question {
     Overhead(overhead::Flags),
     /// The cost of a scrape of a thousand users in each format, beside other exporters
     Scrape(scrape::Flags),
+    /// What one evaluation of a policy costs for a thousand users
+    Policy(policy::Flags),
     /// Serves users who do not exist, for the other tests
     #[command(hide = true)]
     Simulate(simulate::Flags),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     let met = match Cli::parse().question {
         Question::Overhead(flags) => overhead::run(&flags),
         Question::Scrape(flags) => scrape::run(&flags),
+        Question::Policy(flags) => policy::run(&flags),
         Question::Simulate(flags) => simulate::run(&flags).map(|()| true),
         Question::Attack(flags) => attack::run(&flags),
         Question::Attacked(flags) => attack::server::run(&flags),

@@ -27,6 +27,12 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// The cost of evaluating a policy for a thousand users.
+    Policy {
+        /// Arguments for `loadtests policy`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// The exporters to compare with: what the load-test program calls them, and Debian's packages.
@@ -40,6 +46,7 @@ pub(crate) fn command(project: &Project, bench: &Bench) -> Result<bool> {
     match bench {
         Bench::Overhead { arguments } => overhead(project, arguments),
         Bench::Scrape { arguments } => scrape(project, arguments),
+        Bench::Policy { arguments } => policy(project, arguments),
     }
 }
 
@@ -63,6 +70,12 @@ fn scrape(project: &Project, arguments: &[OsString]) -> Result<bool> {
     daemon::build_release(project, "loadtests")?;
     let variables: Vec<(&str, &OsStr)> = programs.iter().map(|(name, path)| (*name, path.as_os_str())).collect();
     measure(project, "scrape", arguments, &variables)
+}
+
+/// Needs neither kernel programs nor anything else: it computes.
+fn policy(project: &Project, arguments: &[OsString]) -> Result<bool> {
+    daemon::build_release(project, "loadtests")?;
+    measure(project, "policy", arguments, &[])
 }
 
 fn measure(project: &Project, name: &str, arguments: &[OsString], variables: &[(&str, &OsStr)]) -> Result<bool> {

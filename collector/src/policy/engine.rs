@@ -23,7 +23,7 @@ mod resolve;
 mod rules;
 pub mod state;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use self::state::{Action, Decision, Evaluation, Limited, State, StateKind, Times, UserState};
 use self::{
@@ -94,7 +94,6 @@ impl Engine {
             }
         }
         for record in self.records.values_mut() {
-            record.eligible = policy.people.eligible(&record.person);
             record.causes.clear();
             let mut watches = std::mem::take(&mut record.rules);
             for (rule, from) in policy.rules.iter().zip(&kept) {
@@ -104,6 +103,7 @@ impl Engine {
                     _ => Watch::new(rule.when.len()),
                 });
             }
+            record.look_up(&policy);
         }
     }
 
@@ -146,6 +146,17 @@ impl Engine {
         let victims = self.watch(&policy, &facts, now);
         self.look_around(&policy, &facts, now, &victims, &modes);
         let elapsed = before.map_or(Duration::ZERO, |before| span(before, now));
+        let moments = policy.rules.iter().enumerate().map(|(number, rule)| rules::Moment {
+            number,
+            rule,
+            policy: &policy,
+            facts: &facts,
+            now,
+            latches: &self.around[number],
+            victims: &victims[number],
+            around: OnceCell::new(),
+        });
+        let moments: Vec<_> = moments.collect();
         let mut decisions = Vec::new();
         for record in self.records.values_mut() {
             let idle;
@@ -155,23 +166,20 @@ impl Engine {
                 idle = UserLoad::idle(record.person.clone());
                 &idle
             };
-            let mut pending = None;
-            for (number, rule) in policy.rules.iter().enumerate() {
-                let latches = &self.around[number][..];
-                let victims = &victims[number][..];
-                let moment = rules::Moment { number, rule, policy: &policy, facts: &facts, now, latches, victims };
-                if modes[number] == Mode::Off || record.eligible.is_err() || !rule.who.has(&record.person) {
-                    record.forget(number, rule, modes[number]);
+            record.pending = None;
+            for (moment, mode) in moments.iter().zip(&modes) {
+                if *mode == Mode::Off || !record.rules[moment.number].covered {
+                    record.forget(moment.number, moment.rule, *mode);
                 } else if !record.held {
                     let later = |moment: Option<Nanos>| moment.is_some_and(|until| until > now);
                     let may_begin = !later(record.free_until) && !later(record.grace_until);
                     moment.transit(record, load, may_begin);
-                    pending = pending.or_else(|| Some((number, moment.pending_since(record)?)));
+                    let pending = || Some((moment.number, moment.pending_since(record)?));
+                    record.pending = record.pending.or_else(pending);
                 }
             }
-            decisions.extend(decide(record, &modes));
-            let kind = record.state(&policy, now, pending).kind();
-            record.pending = pending;
+            decide(record, &modes, &mut decisions);
+            let kind = record.kind(now);
             record.times.add(kind, elapsed);
             self.times.add(kind, elapsed);
         }
@@ -188,62 +196,62 @@ impl Engine {
 
     /// Notes who is there, and who has come.
     fn attend(&mut self, policy: &Policy, facts: &Facts<'_>, now: Nanos, first: bool) {
-        for record in self.records.values_mut() {
+        let grace = (!first).then(|| Nanos(now.0.saturating_add(Nanos::from(policy.grace).0)));
+        // Both are in order.
+        let mut people = facts.people.iter().enumerate().peekable();
+        let mut strangers = Vec::new();
+        for (uid, record) in &mut self.records {
             record.at = None;
-        }
-        for (at, load) in facts.people.iter().enumerate() {
-            let grace = || (!first).then(|| Nanos(now.0.saturating_add(Nanos::from(policy.grace).0)));
-            let uid = load.person.uid;
-            let Some(record) = self.records.get_mut(&uid) else {
-                if policy.people.eligible(&load.person).is_ok() {
-                    let mut record = Record::new(load.person.clone(), now, grace(), policy);
-                    record.at = Some(at);
-                    self.records.insert(uid, record);
+            while let Some((at, load)) = people.next_if(|(_, load)| load.person.uid <= *uid) {
+                if load.person.uid != *uid {
+                    strangers.push(at);
+                    continue;
                 }
-                continue;
-            };
-            // Who comes back to go on where he left off is no newcomer.
-            if span(record.seen, now) >= FORGOTTEN && record.offences.now(now, &policy.offences) < 0.5 {
-                record.grace_until = grace();
+                // Who comes back to go on where he left off is no newcomer.
+                if span(record.seen, now) >= FORGOTTEN && record.offences.now(now, &policy.offences) < 0.5 {
+                    record.grace_until = grace;
+                }
+                if record.person != load.person {
+                    record.person = load.person.clone();
+                    record.look_up(policy);
+                }
+                (record.seen, record.at) = (now, Some(at));
             }
-            if record.person != load.person {
-                record.person = load.person.clone();
-                record.eligible = policy.people.eligible(&record.person);
+        }
+        strangers.extend(people.map(|(at, _)| at));
+        for at in strangers {
+            let person = &facts.people[at].person;
+            if policy.people.eligible(person).is_ok() {
+                let mut record = Record::new(person.clone(), now, grace, policy);
+                record.at = Some(at);
+                self.records.insert(person.uid, record);
             }
-            (record.seen, record.at) = (now, Some(at));
         }
     }
 
     /// Brings the conditions on users' own figures up to date, and finds who suffers most: for each rule, one for each
     /// condition. Offenders are no victims.
     fn watch(&mut self, policy: &Policy, facts: &Facts<'_>, now: Nanos) -> Vec<Vec<Option<Victim>>> {
-        let mut worst: Vec<Vec<Option<(f64, usize)>>> =
-            policy.rules.iter().map(|rule| vec![None; rule.when.len()]).collect();
-        for record in self.records.values_mut().filter(|record| record.at.is_none()) {
-            let idle = UserLoad::idle(record.person.clone());
-            record.watch(policy, facts, &idle, now);
-        }
-        for (at, load) in facts.people.iter().enumerate() {
-            let mut record = self.records.get_mut(&load.person.uid);
-            let limits = record.as_ref().filter(|record| record.is_limited()).map(|record| record.limits());
-            if let Some(record) = &mut record {
-                record.watch(policy, facts, load, now);
-            }
-            if !may_suffer(load, facts, limits.as_ref()) {
+        let mut worst: Vec<Worst> = policy.rules.iter().map(|rule| vec![None; rule.when.len()]).collect();
+        // Who is known, and then who is only seen: those who can never be limited may suffer, too.
+        let mut known = vec![false; facts.people.len()];
+        for record in self.records.values_mut() {
+            let Some(at) = record.at else {
+                let idle = UserLoad::idle(record.person.clone());
+                record.watch(policy, facts, &idle, now);
                 continue;
+            };
+            known[at] = true;
+            let load = facts.people[at];
+            let limits = record.is_limited().then(|| record.limits());
+            record.watch(policy, facts, load, now);
+            if may_suffer(load, facts, limits.as_ref()) {
+                suffers(policy, facts, at, Some(record), &mut worst);
             }
-            for (number, rule) in policy.rules.iter().enumerate() {
-                if record.as_ref().is_some_and(|record| record.offends(number, rule)) {
-                    continue;
-                }
-                let victim = |condition: &super::rule::Condition| condition.metric.subject() == Subject::Victim;
-                for (condition, worst) in rule.when.iter().zip(&mut worst[number]).filter(|(c, _)| victim(c)) {
-                    if let Some(value) = facts.user(condition.metric, load)
-                        && worst.is_none_or(|(most, _)| value > most)
-                    {
-                        *worst = Some((value, at));
-                    }
-                }
+        }
+        for (at, load) in facts.people.iter().enumerate().filter(|(at, _)| !known[*at]) {
+            if may_suffer(load, facts, None) {
+                suffers(policy, facts, at, None, &mut worst);
             }
         }
         let named = |(value, at): (f64, usize)| Victim { value, name: reason::name(&facts.people[at].person) };
@@ -277,7 +285,7 @@ impl Engine {
         let known = self.records.iter().map(|(uid, record)| UserState {
             uid: *uid,
             name: record.person.name.clone(),
-            state: record.state(&self.policy, now, record.pending),
+            state: record.state(&self.policy, now),
             wanted: record.decided[real].0,
             would_be: resolve::tightest(record.decided[dry].0, record.decided[real].0),
             offences: record.offences.now(now, &self.policy.offences),
@@ -301,9 +309,29 @@ fn unlatched(policy: &Policy) -> Vec<Vec<Latch>> {
     policy.rules.iter().map(|rule| vec![Latch::default(); rule.when.len()]).collect()
 }
 
+/// Of one rule, for each condition: the greatest figure, and where whoever has it stands in the observation.
+type Worst = Vec<Option<(f64, usize)>>;
+
+/// Notes somebody who may suffer, unless he offends against the same rule.
+fn suffers(policy: &Policy, facts: &Facts<'_>, at: usize, record: Option<&Record>, worst: &mut [Worst]) {
+    for ((number, rule), worst) in policy.rules.iter().enumerate().zip(worst) {
+        if record.is_some_and(|record| record.offends(number, rule)) {
+            continue;
+        }
+        for (condition, worst) in rule.when.iter().zip(worst) {
+            if condition.metric.subject() == Subject::Victim
+                && let Some(value) = facts.user(condition.metric, facts.people[at])
+                // Of several who suffer as much, the first by UID is named, known or not.
+                && worst.is_none_or(|(most, first)| value > most || (value >= most && at < first))
+            {
+                *worst = Some((value, at));
+            }
+        }
+    }
+}
+
 /// What has changed for one user in each mode.
-fn decide(record: &mut Record, modes: &[Mode]) -> Vec<Decision> {
-    let mut decisions = Vec::new();
+fn decide(record: &mut Record, modes: &[Mode], decisions: &mut Vec<Decision>) {
     let causes = std::mem::take(&mut record.causes);
     for (lane, mode) in LANES.into_iter().enumerate() {
         let wanted = record.wanted(mode, modes);
@@ -321,7 +349,6 @@ fn decide(record: &mut Record, modes: &[Mode]) -> Vec<Decision> {
         record.decided[lane] = (wanted, cause.rule.clone());
         decisions.push(Decision { order: Order { uid: record.person.uid, limits: wanted, cause }, action, mode });
     }
-    decisions
 }
 
 fn action(before: &Limits, wanted: &Limits) -> Action {

@@ -1,13 +1,13 @@
 //! What is remembered of one user.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     facts::{Facts, float},
     latch::{Latch, span},
     resolve::tightest,
     rules::level_of,
-    state::{Limited, State, Times},
+    state::{Limited, State, StateKind, Times},
 };
 use crate::{
     config::Mode,
@@ -59,6 +59,10 @@ pub(super) struct Watch {
     /// One for each condition; used for those on the user's own figures.
     pub(super) latches: Vec<Latch>,
     pub(super) limited: Option<Limit>,
+    /// Whether the rule is about him at all.
+    pub(super) covered: bool,
+    /// By what thresholds of his own figures are multiplied.
+    pub(super) allowance: f64,
 }
 
 /// What one rule limits one user to.
@@ -76,7 +80,7 @@ pub(super) struct Limit {
     /// By what the rule's times are multiplied.
     pub(super) penalty: f64,
     pub(super) limits: Limits,
-    pub(super) reason: String,
+    pub(super) reason: Arc<str>,
     /// Whether the policy has changed since `limits` were made.
     pub(super) stale: bool,
 }
@@ -105,8 +109,8 @@ impl Count {
 impl Record {
     pub(super) fn new(person: Person, now: Nanos, grace_until: Option<Nanos>, policy: &Policy) -> Self {
         let rules = policy.rules.iter().map(|rule| Watch::new(rule.when.len())).collect();
-        Self {
-            eligible: policy.people.eligible(&person),
+        let mut record = Self {
+            eligible: Ok(()),
             person,
             seen: now,
             at: None,
@@ -119,6 +123,17 @@ impl Record {
             causes: Vec::new(),
             times: Times::default(),
             pending: None,
+        };
+        record.look_up(policy);
+        record
+    }
+
+    /// Finds what the policy says of him, which changes only when either does.
+    pub(super) fn look_up(&mut self, policy: &Policy) {
+        self.eligible = policy.people.eligible(&self.person);
+        for (rule, watch) in policy.rules.iter().zip(&mut self.rules) {
+            watch.covered = self.eligible.is_ok() && rule.who.has(&self.person);
+            watch.allowance = policy.allowance(&self.person, &rule.name);
         }
     }
 
@@ -126,7 +141,7 @@ impl Record {
     pub(super) fn watch(&mut self, policy: &Policy, facts: &Facts<'_>, load: &UserLoad, now: Nanos) {
         let limits = self.is_limited().then(|| self.limits());
         for (rule, watch) in policy.rules.iter().zip(&mut self.rules) {
-            let allowance = policy.allowance(&self.person, &rule.name);
+            let allowance = watch.allowance;
             for (condition, latch) in rule.when.iter().zip(&mut watch.latches) {
                 if condition.metric.subject() == Subject::User {
                     latch.update(level_of(condition, facts, load, limits.as_ref(), allowance), now, condition);
@@ -189,29 +204,36 @@ impl Record {
         !kept && span(self.seen, now) >= FORGOTTEN && self.offences.now(now, offences) < TRIFLE
     }
 
-    pub(super) fn state(&self, policy: &Policy, now: Nanos, pending: Option<(usize, Nanos)>) -> State {
-        let named = |rule: usize| policy.rules.get(rule).map(|rule| rule.name.clone()).unwrap_or_default();
-        if self.held {
-            return State::Held;
+    /// What is made of him, without what is known about it.
+    pub(super) fn kind(&self, now: Nanos) -> StateKind {
+        let later = |moment: Option<Nanos>| moment.is_some_and(|until| until > now);
+        match () {
+            () if self.held => StateKind::Held,
+            () if self.is_limited() => StateKind::Limited,
+            () if later(self.free_until) => StateKind::Released,
+            () if later(self.grace_until) => StateKind::Grace,
+            () if self.pending.is_some() => StateKind::Pending,
+            () => StateKind::Watched,
         }
+    }
+
+    pub(super) fn state(&self, policy: &Policy, now: Nanos) -> State {
+        let named = |rule: usize| policy.rules.get(rule).map(|rule| rule.name.clone()).unwrap_or_default();
         let limits = self.rules.iter().enumerate().filter_map(|(rule, watch)| Some((rule, watch.limited.as_ref()?)));
-        if let Some((rule, limit)) = limits.min_by_key(|(_, limit)| limit.since) {
-            return State::Limited(Limited {
+        let first = limits.min_by_key(|(_, limit)| limit.since);
+        match (self.kind(now), first, self.pending) {
+            (StateKind::Held, ..) => State::Held,
+            (StateKind::Limited, Some((rule, limit)), _) => State::Limited(Limited {
                 rule: named(rule),
                 step: limit.step + 1,
                 steps: policy.rules.get(rule).map_or(0, |rule| rule.steps.len()),
                 since: limit.since,
-                reason: limit.reason.clone(),
-            });
-        }
-        let later = |moment: Option<Nanos>| moment.filter(|until| *until > now);
-        if let Some(until) = later(self.free_until) {
-            return State::Released { until };
-        }
-        match (pending, later(self.grace_until)) {
-            (_, Some(until)) => State::Grace { until },
-            (Some((rule, since)), None) => State::Pending { rule: named(rule), since },
-            (None, None) => State::Watched,
+                reason: limit.reason.as_ref().into(),
+            }),
+            (StateKind::Released, ..) => State::Released { until: self.free_until.unwrap_or(now) },
+            (StateKind::Grace, ..) => State::Grace { until: self.grace_until.unwrap_or(now) },
+            (StateKind::Pending, _, Some((rule, since))) => State::Pending { rule: named(rule), since },
+            _ => State::Watched,
         }
     }
 }
@@ -225,11 +247,11 @@ impl Watch {
             (Some(_), false) => vec![Latch::held_on(); conditions],
             (None, false) => vec![Latch::default(); conditions],
         };
-        Self { latches, limited: self.limited.map(|limit| Limit { stale: true, ..limit }) }
+        Self { latches, limited: self.limited.map(|limit| Limit { stale: true, ..limit }), ..Self::new(0) }
     }
 
     pub(super) fn new(conditions: usize) -> Self {
-        Self { latches: vec![Latch::default(); conditions], limited: None }
+        Self { latches: vec![Latch::default(); conditions], limited: None, covered: false, allowance: 1.0 }
     }
 }
 

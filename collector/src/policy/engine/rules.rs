@@ -1,6 +1,6 @@
 //! One rule at one moment: its conditions on host and victims, and what follows for one user.
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use super::{
     facts::Facts,
@@ -35,6 +35,8 @@ pub(super) struct Moment<'a> {
     /// One for each condition; used for those on host and victims.
     pub(super) latches: &'a [Latch],
     pub(super) victims: &'a [Option<Victim>],
+    /// What holds of them, in words, once somebody is accused.
+    pub(super) around: OnceCell<Vec<String>>,
 }
 
 /// The level of one condition on the host or on victims.
@@ -140,7 +142,7 @@ impl Moment<'_> {
         let limits = self.resolved(record, load, step);
         let penalty = 1.0 + offences.longer * earlier;
         let (since, changed) = (self.now, self.now);
-        let reason = self.accusation(record, load);
+        let reason = self.accusation(record, load).into();
         let limit = Limit { step, since, changed, calm: None, relaxed: false, penalty, limits, reason, stale: false };
         self.change(record, limit);
     }
@@ -156,14 +158,14 @@ impl Moment<'_> {
         if limit.relaxed {
             limit.penalty = 1.0 + self.policy.offences.longer * record.offences.add(self.now, &self.policy.offences);
         }
-        let reason = self.accusation(record, load);
+        let reason = self.accusation(record, load).into();
         self.change(record, Limit { step, limits, reason, changed: self.now, calm: None, relaxed: false, ..limit });
     }
 
     fn relax(&self, record: &mut Record, load: &UserLoad, condition: usize, limit: &Limit) {
         let step = limit.step - 1;
         let limits = resolve::relaxed(self.resolved(record, load, step), limit.limits);
-        let reason = self.relief(record, load, condition);
+        let reason = self.relief(record, load, condition).into();
         // Calm is asked for anew before the next step back.
         self.change(
             record,
@@ -196,20 +198,27 @@ impl Moment<'_> {
     }
 
     fn change(&self, record: &mut Record, limit: Limit) {
-        record.causes.push((self.number, Cause { rule: self.rule.name.clone(), reason: limit.reason.clone() }));
+        record.causes.push((self.number, Cause { rule: self.rule.name.clone(), reason: limit.reason.as_ref().into() }));
         self.put(record, limit);
     }
 
     /// Why somebody is limited.
     fn accusation(&self, record: &Record, load: &UserLoad) -> String {
-        let (mut around, mut own) = (Vec::new(), Vec::new());
-        for (number, condition, latch) in self.conditions(record) {
+        // Host and victims are the same for everybody.
+        let around = self.around.get_or_init(|| self.clauses(record, load, false));
+        reason::sentence(around, &self.clauses(record, load, true), Some(load))
+    }
+
+    /// One for each condition that holds of the user himself, or else of host and victims.
+    fn clauses(&self, record: &Record, load: &UserLoad, own: bool) -> Vec<String> {
+        let of_kind =
+            self.conditions(record).filter(|(_, condition, _)| (condition.metric.subject() == Subject::User) == own);
+        let clause = |(number, _, latch): (usize, &Condition, Latch)| {
             let time = latch.held(self.now).unwrap_or_default();
-            let Some((figure, whose)) = self.figure(record, load, number, time, false) else { continue };
-            let of_user = condition.metric.subject() == Subject::User;
-            if of_user { &mut own } else { &mut around }.push(figure.clause(&whose, self.facts));
-        }
-        reason::sentence(&around, &own, Some(load))
+            let (figure, whose) = self.figure(record, load, number, time, false)?;
+            Some(figure.clause(&whose, self.facts))
+        };
+        of_kind.filter_map(clause).collect()
     }
 
     /// Why he is limited less, or no longer: `condition` does not hold any more.
@@ -240,7 +249,7 @@ impl Moment<'_> {
                 (victim.value, victim.name, 1.0)
             }
             Subject::User => {
-                let allowance = self.policy.allowance(&record.person, &self.rule.name);
+                let allowance = record.rules.get(self.number).map_or(1.0, |watch| watch.allowance);
                 (self.facts.user(metric, load)?, reason::name(&record.person), allowance)
             }
         };

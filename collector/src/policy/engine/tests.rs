@@ -268,9 +268,9 @@ fn who_waits_for_himself_is_nobodys_victim() -> Outcome {
 fn who_waits_because_of_a_limit_is_no_victim() -> Outcome {
     let mut host = quarrel(HOG)?;
     host.run(16);
-    // Under the limit ann waits for long, bob is well, and dan takes what is left.
+    // Under the limit ann waits for long whatever she does, bob is well, and dan takes what is left.
     host.bob(1);
-    host.ann(0.5);
+    host.ann(0.3);
     let ann = host.user(20_001, "ann");
     (ann.waiting, ann.wait_p99) = (Cores(16.0), Some(Nanos(200_000_000)));
     host.user(20_004, "dan").cpu = Cores(1.4);
@@ -282,9 +282,23 @@ fn who_waits_because_of_a_limit_is_no_victim() -> Outcome {
 fn somebody_who_does_next_to_nothing_is_no_victim() -> Outcome {
     let mut host = Host::new(HOG, 2)?;
     host.ann(1.92);
+    host.user(20_004, "dan").cpu = Cores(0.05);
     let bob = host.user(20_002, "bob");
     (bob.cpu, bob.waiting, bob.wait_p99) = (Cores(0.001), Cores(0.001), Some(Nanos(1_000_000_000)));
     assert_eq!(actions(&host.run(20)), []);
+    Ok(())
+}
+
+#[test]
+fn offenders_are_not_each_others_victims() -> Outcome {
+    let mut host = Host::new(&hog_with("user_cpu_fair_shares = { above = 1.25", "user_cpu = { above = 1.25"), 8)?;
+    for (uid, name) in [(20_001, "ann"), (20_004, "dan")] {
+        let user = host.user(uid, name);
+        (user.cpu, user.waiting, user.wait_p99) = (Cores(2.0), Cores(9.0), Some(Nanos(1_000_000_000)));
+    }
+    assert_eq!(actions(&host.run(20)), []);
+    host.bob(23);
+    assert_eq!(actions(&host.run(6)), [(25, 20_001, Action::Set), (25, 20_004, Action::Set)]);
     Ok(())
 }
 
