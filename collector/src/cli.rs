@@ -47,6 +47,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Check a policy for limits, and try it on a series of observations; limits nobody
+    #[command(after_help = failure::EXIT_CODES)]
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Tell what this host has and what it lacks, and what watching it costs
     #[command(after_help = failure::EXIT_CODES)]
     Doctor {
@@ -55,6 +61,35 @@ pub(crate) enum Command {
         #[command(flatten)]
         flags: RunFlags,
     },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Tell everything that is wrong with a policy file
+    Check {
+        /// The policy file
+        #[arg(value_name = "FILE")]
+        file: std::path::PathBuf,
+    },
+    /// Tell what a policy would have done in the course of a recorded or hand-written series
+    Test {
+        /// The policy file
+        #[arg(value_name = "FILE")]
+        file: std::path::PathBuf,
+        #[command(flatten)]
+        options: PolicyTestOptions,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PolicyTestOptions {
+    /// JSON Lines, one observation a line, as docs/LIMITS.md describes them; - for standard input
+    #[arg(long, value_name = "SERIES")]
+    pub(crate) series: std::path::PathBuf,
+
+    /// Print one JSON object for each decision
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -26,6 +26,12 @@ pub mod settings;
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::Serialize;
+
+pub(crate) use self::{
+    file::{Lines, Unreadable, nearest, quotable, shown, text_of},
+    kind::{quoted, size, time},
+};
 pub use self::{
     flags::{ObserveFlags, RunFlags},
     kind::Kind,
@@ -124,8 +130,8 @@ pub struct LimitOptions {
     pub cgroup_root: PathBuf,
     /// How long a limit stays when nobody renews it.
     pub lease: Duration,
-    /// File that remembers what was changed.
-    pub journal: PathBuf,
+    /// Folder in which the enforcer remembers what it has changed.
+    pub state_folder: PathBuf,
     /// File with a line for each change.
     pub audit_log: Option<PathBuf>,
     /// Socket of `uidmeter limits`.
@@ -138,8 +144,9 @@ pub struct LimitOptions {
     pub hook_timeout: Duration,
 }
 
-/// What becomes of the policy's decisions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of the policy's decisions; what comes later goes farther.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// None are taken.
     Off,

@@ -4,7 +4,8 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
-    pipeline::{RunError, web::OpenError},
+    pipeline::{PrivilegeError, RunError, web::OpenError},
+    policy::PolicyErrors,
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -98,6 +99,8 @@ impl From<RunError> for Failure {
             RunError::Load(error) => error.into(),
             RunError::Web(OpenError::Files(problems)) => Self { code: USAGE, sentences: problems.0 },
             RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
+            RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
+            RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
     }
@@ -110,6 +113,12 @@ impl From<TokenError> for Failure {
             TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PolicyErrors> for Failure {
+    fn from(error: PolicyErrors) -> Self {
+        Self { code: USAGE, sentences: error.0.iter().map(ToString::to_string).collect() }
     }
 }
 

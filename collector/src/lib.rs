@@ -23,9 +23,11 @@ pub mod bursts;
 
 pub mod roster;
 
+pub mod limits;
+
 pub mod view;
 
-pub mod limits;
+pub mod policy;
 
 pub mod export;
 

@@ -2,6 +2,9 @@
 //!
 //! All of it are properties of cgroup v2 (`Documentation/admin-guide/cgroup-v2.rst`), in units that people use.
 
+pub mod ask;
+pub mod standing;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@ mod check_config;
 mod cli;
 mod doctor;
 mod failure;
+mod policy_test;
 mod top;
 
 use std::{
@@ -43,6 +44,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
+        Command::Policy { command } => policy_test::run(&command)?,
         Command::Doctor { options, flags } => return doctor::run(&options, &flags),
     }
     Ok(ExitCode::SUCCESS)

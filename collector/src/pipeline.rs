@@ -1,6 +1,7 @@
 //! Puts the stages together and alone knows their cadence: sockets, source, sampler, exporter, reloads,
 //! and an orderly end.
 
+mod privileges;
 mod reload;
 mod sampler;
 pub mod web;
@@ -9,8 +10,9 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::reload::Reloader;
+use self::{privileges::Ordinary, reload::Reloader};
 pub use self::{
+    privileges::PrivilegeError,
     reload::{Settings, merge},
     sampler::Sampler,
 };
@@ -33,6 +35,9 @@ pub enum RunError {
     /// The kernel programs cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Privileges cannot be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// The system refuses a thread, a timer or a signal handler.
     #[error("cannot start {what}: {source}")]
     System {
@@ -89,13 +94,15 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(system("signal handling"))?;
     // First of all: the libraries behind TLS may wait for randomness, in vain on a host that cannot be observed.
     require_host(&config.observe.btf).map_err(LoadError::from)?;
+    let ordinary = Ordinary::find(config.process.user.as_deref())?;
     let own = Arc::new(OwnMetrics::new()?);
     // Files and sockets come first: a port that is taken is found out before anything is loaded.
     let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
-    let source = EbpfSource::load_on_fit_host(&options(&config.observe, config.probes))?;
+    let mut source = EbpfSource::load_on_fit_host(&options(&config.observe, config.probes))?;
     for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
     }
+    privileges::give_up(ordinary.as_ref(), || source.can_go_on())?;
     own.config_reload(Part::Settings, true, SystemTime::now());
     let users = Users::from_system().map_err(system("the thread that looks up names"))?;
     let settings = Arc::new(Settings::new(config.clone()));

@@ -1,7 +1,13 @@
 //! The TOML file: which settings it gives, line by line, and what in it is no setting. Whether values can be used is for
 //! [`super::kind`] to say.
 
-use std::{fs::OpenOptions, io::Read as _, ops::Range, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{
+    fs::OpenOptions,
+    io::{self, Read as _},
+    ops::Range,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use toml::{
     Spanned,
@@ -39,23 +45,39 @@ pub(super) struct Given {
     pub(super) values: Result<Vec<String>, String>,
 }
 
-/// The file's text. Never waits: what is not a regular file is refused.
+/// Why a file is of no use.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It cannot be text for people; says what it is instead.
+    Not(String),
+}
+
+/// The file's text.
 pub(super) fn read(path: &Path) -> Result<String, Problem> {
-    let failed = |source| Problem::Read { path: path.into(), source };
-    let not = |what: String| Problem::NotConfiguration { path: path.into(), what };
+    text_of(path).map_err(|why| match why {
+        Unreadable::Read(source) => Problem::Read { path: path.into(), source },
+        Unreadable::Not(what) => Problem::NotConfiguration { path: path.into(), what },
+    })
+}
+
+/// The text of a file that people write. Never waits: what is not a regular file is refused.
+pub(crate) fn text_of(path: &Path) -> Result<String, Unreadable> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(not("is no regular file".into()));
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Unreadable::Read)?;
+    if !file.metadata().map_err(Unreadable::Read)?.is_file() {
+        return Err(Unreadable::Not("is no regular file".into()));
     }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Unreadable::Read)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(not(format!("is longer than {MOST_BYTES} bytes, which no configuration is")));
+        return Err(Unreadable::Not(format!("is longer than {MOST_BYTES} bytes, which no configuration is")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let readable = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        not(format!("is not text in UTF-8: see line {}", readable.split(|byte| *byte == b'\n').count()))
+        let line = readable.split(|byte| *byte == b'\n').count();
+        Unreadable::Not(format!("is not text in UTF-8: see line {line}"))
     })
 }
 
@@ -161,7 +183,7 @@ fn values(kind: Kind, value: &DeValue<'_>) -> Result<Vec<String>, String> {
 }
 
 /// A value of any type, for people.
-fn shown(value: &DeValue<'_>) -> String {
+pub(crate) fn shown(value: &DeValue<'_>) -> String {
     let plain = |text: String| quoted(&text).trim_matches('"').to_owned();
     match value {
         DeValue::String(text) => quoted(text),
@@ -175,7 +197,7 @@ fn shown(value: &DeValue<'_>) -> String {
 }
 
 /// A name as it stands in the file, unless it would look odd.
-fn quotable(name: &str) -> String {
+pub(crate) fn quotable(name: &str) -> String {
     let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if bare && !name.is_empty() && name.len() < 100 { name.into() } else { quoted(name) }
 }
@@ -194,7 +216,8 @@ fn nearest_setting(section: &str, key: &str) -> Option<String> {
     near(true).or_else(|| near(false)).map(Setting::name)
 }
 
-fn nearest<T>(name: &str, candidates: impl Iterator<Item = (&'static str, T)>) -> Option<T> {
+/// The item whose name is most like `name`, if one is.
+pub(crate) fn nearest<T>(name: &str, candidates: impl Iterator<Item = (&'static str, T)>) -> Option<T> {
     // Comparing takes time with the square of the length.
     let name: String = name.chars().take(64).collect();
     candidates
@@ -205,15 +228,16 @@ fn nearest<T>(name: &str, candidates: impl Iterator<Item = (&'static str, T)>) -
 }
 
 /// Where lines start.
-struct Lines(Vec<usize>);
+pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
-    fn of(text: &str) -> Self {
+    /// Of `text`.
+    pub(crate) fn of(text: &str) -> Self {
         Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
     }
 
     /// The line in which `span` begins, counted from 1.
-    fn at(&self, span: Option<Range<usize>>) -> usize {
+    pub(crate) fn at(&self, span: Option<Range<usize>>) -> usize {
         span.map_or(1, |span| self.0.partition_point(|end| *end < span.start) + 1)
     }
 }

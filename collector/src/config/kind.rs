@@ -239,7 +239,7 @@ impl Kind {
 const NEVER: &str = "never";
 
 /// A value as problems show it: in quotes, harmless to a terminal, and not too long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 100;
     let mut start: String = text.chars().take(SHOWN).collect();
     if start.len() < text.len() {
@@ -285,7 +285,7 @@ fn url_path(text: &str) -> Option<String> {
 }
 
 /// In the greatest unit that needs no fraction, so that nothing is lost.
-fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     const UNITS: [(&str, u128); 6] = [
         ("d", 86_400_000_000_000),
         ("h", 3_600_000_000_000),
@@ -297,7 +297,8 @@ fn time(time: Duration) -> String {
     in_units(time.as_nanos(), &UNITS, "ns")
 }
 
-fn size(size: Bytes) -> String {
+/// The same for memory.
+pub(crate) fn size(size: Bytes) -> String {
     in_units(size.0.into(), &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)], "B")
 }
 

@@ -213,26 +213,29 @@ pub static SETTINGS: &[Setting] = &[
         "1m",
         "Time over which the highest use in one tick is kept",
     ),
-    at_once(
-        "limits",
-        "mode",
-        "limits.mode",
-        Kind::Choice {
-            words: &Mode::WORDS,
-            get: |config| config.limits.mode as usize,
-            set: |config, chosen| config.limits.mode = Mode::ALL[chosen],
-        },
-        "dry-run",
-        "Whether the policy's decisions are taken, only shown, or carried out",
-    ),
-    at_once(
+    Setting {
+        reload: Reload::InPart("enforcing takes an enforcer, which is started with the daemon alone"),
+        ..at_once(
+            "limits",
+            "mode",
+            "limits.mode",
+            Kind::Choice {
+                words: &Mode::WORDS,
+                get: |config| config.limits.mode as usize,
+                set: |config, chosen| config.limits.mode = Mode::ALL[chosen],
+            },
+            "dry-run",
+            "Whether the policy's decisions are taken, only shown, or carried out",
+        )
+    },
+    restart(at_once(
         "limits",
         "policy_file",
         "limits.policy-file",
         Kind::OptionalFile { at: |config| &mut config.limits.policy_file },
         "",
-        "File with the rules by which users are limited; empty means that nobody is",
-    ),
+        "File with the rules by which users are limited; empty means that nobody is; a reload reads it again",
+    )),
     at_once(
         "limits",
         "interval",
@@ -271,11 +274,11 @@ pub static SETTINGS: &[Setting] = &[
     )),
     restart(at_once(
         "limits",
-        "journal",
-        "limits.journal",
-        Kind::File { at: |config| &mut config.limits.journal },
-        "/var/lib/uidmeter/limits.journal",
-        "File that remembers what was changed, so that it can be undone after a crash",
+        "state_folder",
+        "limits.state-folder",
+        Kind::File { at: |config| &mut config.limits.state_folder },
+        "/var/lib/uidmeter",
+        "Folder of the enforcer alone, in which it remembers what it has changed, to undo that after a crash",
     )),
     restart(at_once(
         "limits",

@@ -95,6 +95,12 @@ impl EbpfSource {
         self.kernel.program_fds()
     }
 
+    /// Whether this process can still do what goes on after loading: visit all tasks and change maps. Up to Linux 5.18 either
+    /// needs `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set (`__sys_bpf` in kernel/bpf/syscall.c).
+    pub fn can_go_on(&mut self) -> bool {
+        self.walk(u32::MAX).is_ok()
+    }
+
     /// What the last walk found.
     fn take_census(&mut self) {
         self.table.note_owners(&self.banks);

@@ -104,6 +104,36 @@ pub(crate) fn is_small() -> Outcome {
     Ok(())
 }
 
+/// Becomes an ordinary user, and can still do all that it must: visit all tasks again and again, which begins an iterator and
+/// writes maps.
+pub(crate) fn gives_up_privileges() -> Outcome {
+    let daemon = Daemon::start(&["--memory-interval", "1s"])?;
+    thread::sleep(Duration::from_secs(3));
+    let age: f64 = sample(&daemon, "uidmeter_census_age_seconds")?.parse()?;
+    if age > 2.5 {
+        return Err(format!("the last walk over all tasks was {age} s ago").into());
+    }
+    for thread in fs::read_dir(format!("/proc/{}/task", daemon.child.id()))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Only CAP_PERFMON, which is number 38.
+        let only = format!("{:016x}", 1_u64 << 38);
+        let capabilities = ["CapPrm:", "CapEff:", "CapInh:", "CapAmb:", "CapBnd:"].map(|set| field(set).concat());
+        if capabilities != [only.clone(), only, "0".repeat(16), "0".repeat(16), "0".repeat(16)] {
+            return Err(format!("{}: capabilities {capabilities:?}", field("Name:").concat()).into());
+        }
+        let users = [field("Uid:"), field("Gid:"), field("Groups:")].concat();
+        if users.iter().any(|id| id == "0") || field("NoNewPrivs:") != ["1"] {
+            return Err(format!("still privileged:\n{status}").into());
+        }
+    }
+    daemon.end(Signal::SIGTERM)?;
+    Ok(())
+}
+
 pub(crate) fn goes_on_without_one_probe() -> Outcome {
     let btf = doctored_btf("btf_trace_task_newtask", "btf_trace_task_nowhere")?;
     let before = our_programs();

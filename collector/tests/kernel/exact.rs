@@ -62,7 +62,7 @@ pub(crate) fn healthy(source: &mut EbpfSource) -> Outcome {
 const MOST_BUSY: u64 = 10;
 
 /// Whether this kernel refuses to look a ledger up on a CPU that is in the middle of looking one up, as up to Linux 6.1
-/// (`bpf_task_storage_trylock` in kernel/bpf/bpf_task_storage.c, gone from lookups in 6.2). What was not drained then is
+/// (`bpf_task_storage_trylock` in `kernel/bpf/bpf_task_storage.c`, gone from lookups in 6.2). What was not drained then is
 /// drained the next time, so sums stay exact.
 fn storage_can_be_busy() -> Result<bool, Box<dyn Error>> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;

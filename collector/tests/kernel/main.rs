@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         ("a_user_killed_for_his_cgroups_memory_shows_one_kill", memory::group_kill),
         ("the_daemon_serves_exact_figures_and_ends_within_a_second", daemon::serves_and_ends),
         ("the_daemon_is_small", daemon::is_small),
+        ("the_daemon_gives_up_its_privileges", daemon::gives_up_privileges),
         ("a_probe_that_fails_alone_does_not_stop_the_rest", daemon::goes_on_without_one_probe),
         ("an_ordinary_user_is_told_what_is_missing", refusal::ordinary_user),
         ("missing_type_information_is_refused", refusal::no_btf),
