@@ -6,7 +6,7 @@ use collector::{
     token::TokenCommand,
 };
 
-use crate::failure;
+use crate::{enforcer::EnforcerOptions, failure};
 
 /// Exact CPU time and run-queue latency of every user, from the kernel's own books
 #[derive(Debug, Parser)]
@@ -52,6 +52,18 @@ pub(crate) enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Give back every limit that an enforcer left when it died
+    #[command(after_help = failure::EXIT_CODES)]
+    Release {
+        #[command(flatten)]
+        options: EnforcerOptions,
+    },
+    /// Hold limits for the daemon at the other end of standard input, which starts this by itself
+    #[command(hide = true)]
+    Enforcer {
+        #[command(flatten)]
+        options: EnforcerOptions,
     },
     /// Tell what this host has and what it lacks, and what watching it costs
     #[command(after_help = failure::EXIT_CODES)]

@@ -130,8 +130,8 @@ pub struct LimitOptions {
     pub cgroup_root: PathBuf,
     /// How long a limit stays when nobody renews it.
     pub lease: Duration,
-    /// Folder in which the enforcer remembers what it has changed.
-    pub state_folder: PathBuf,
+    /// File in which the enforcer remembers what it has changed.
+    pub journal: PathBuf,
     /// File with a line for each change.
     pub audit_log: Option<PathBuf>,
     /// Socket of `uidmeter limits`.

@@ -12,8 +12,9 @@ use collector::{
 
 /// A flag or value that cannot be used.
 pub(crate) const USAGE: u8 = 2;
-const UNEXPECTED: u8 = 1;
-const HOST: u8 = 3;
+pub(crate) const UNEXPECTED: u8 = 1;
+/// This host lacks something.
+pub(crate) const HOST: u8 = 3;
 /// This process may not.
 pub(crate) const PRIVILEGE: u8 = 4;
 const LISTEN: u8 = 5;

@@ -29,6 +29,8 @@ pub mod view;
 
 pub mod policy;
 
+pub mod enforce;
+
 pub mod export;
 
 pub mod token;

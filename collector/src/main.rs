@@ -3,6 +3,7 @@
 mod check_config;
 mod cli;
 mod doctor;
+mod enforcer;
 mod failure;
 mod policy_test;
 mod top;
@@ -16,7 +17,9 @@ use std::{
 use clap::Parser as _;
 use collector::{
     config::{Loaded, Observe},
+    limits::Order,
     pipeline, token,
+    units::Uid,
 };
 
 use self::{
@@ -45,9 +48,16 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
         Command::Policy { command } => policy_test::run(&command)?,
+        Command::Enforcer { options } => enforcer::run(&options, Box::new(not_root))?,
+        Command::Release { options } => enforcer::release(&options)?,
         Command::Doctor { options, flags } => return doctor::run(&options, &flags),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whatever else is configured: the system is nobody's offender.
+fn not_root(order: &Order) -> Result<(), String> {
+    if order.uid == Uid(0) { Err("root is never limited".to_owned()) } else { Ok(()) }
 }
 
 /// Events go to standard error; `UIDMETER_LOG` chooses which, in the syntax of `tracing_subscriber::EnvFilter`.

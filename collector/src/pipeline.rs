@@ -1,6 +1,7 @@
 //! Puts the stages together and alone knows their cadence: sockets, source, sampler, exporter, reloads,
 //! and an orderly end.
 
+mod limits;
 mod privileges;
 mod reload;
 mod sampler;
@@ -8,10 +9,14 @@ pub mod web;
 
 use std::{io, sync::Arc, time::SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
-use self::{privileges::Ordinary, reload::Reloader};
+use self::{limits::Limiter, privileges::Ordinary, reload::Reloader};
 pub use self::{
+    limits::{LimitsError, SystemDirectory, enforcer_settings, guard, policy},
     privileges::PrivilegeError,
     reload::{Settings, merge},
     sampler::Sampler,
@@ -38,6 +43,12 @@ pub enum RunError {
     /// Privileges cannot be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    /// Policy, enforcer or control socket.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// The enforcer has ended by itself. A process without privileges cannot start another one.
+    #[error("the enforcer has ended, and only a new start of the daemon gives back what it left; see the log for why")]
+    EnforcerLost,
     /// The system refuses a thread, a timer or a signal handler.
     #[error("cannot start {what}: {source}")]
     System {
@@ -98,6 +109,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let own = Arc::new(OwnMetrics::new()?);
     // Files and sockets come first: a port that is taken is found out before anything is loaded.
     let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
+    let limits = limits::prepare(&config.limits, loaded.arguments())?;
     let mut source = EbpfSource::load_on_fit_host(&options(&config.observe, config.probes))?;
     for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
@@ -108,6 +120,11 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let settings = Arc::new(Settings::new(config.clone()));
     let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), Arc::clone(&settings))
         .map_err(system("the sampler's thread"))?;
+    let lost = Arc::new(Notify::new());
+    let tell = Arc::clone(&lost);
+    let limiter =
+        Limiter::start(limits, Arc::clone(&settings), sampler.gatherer(), Box::new(move || tell.notify_one()))
+            .map_err(system("the thread that limits"))?;
     let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), Arc::clone(&own)));
     let scheme = if web.is_encrypted() { "https" } else { "http" };
     for address in web.addresses() {
@@ -118,28 +135,34 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let served = runtime.block_on(async {
         let serving = web.into_server(exporter, report, own.expiry());
         let reloader = Reloader::new(loaded.clone(), settings, sampler.gatherer(), own).with_web(serving.reloader());
+        let reloader = reloader.with_limits(limiter.as_ref().map(Limiter::messages));
         tokio::spawn(reload::on_each(hangup, Arc::new(reloader)));
-        serve(serving).await
+        serve(serving, &lost).await
     });
+    if let Some(limiter) = limiter {
+        limiter.stop();
+    }
     // Dropped with its thread, the source detaches every program.
     sampler.stop();
     // A reload whose file does not answer must not hold up the end.
     runtime.shutdown_background();
-    served.map_err(system("serving"))
+    if served.map_err(system("serving"))? { Err(RunError::EnforcerLost) } else { Ok(()) }
 }
 
-/// Until SIGTERM or SIGINT.
-async fn serve(serving: web::Serving) -> io::Result<()> {
+/// Until SIGTERM or SIGINT, or until the enforcer is lost: tells whether that was it.
+async fn serve(serving: web::Serving, lost: &Notify) -> io::Result<bool> {
+    let mut is_lost = false;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     serving
-        .run(async move {
+        .run(async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = lost.notified() => is_lost = true,
             }
             tracing::info!("stopping");
         })
         .await;
-    Ok(())
+    Ok(is_lost)
 }

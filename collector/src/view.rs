@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::{
     bursts::{BurstBook, Bursts, Peaks},
     host::Host,
+    limits::standing::Standing,
     rates::Usage,
     roster::Shown,
     snapshot::{Counters, Holdings, Owner, Snapshot},
@@ -40,6 +41,8 @@ pub struct View {
     pub kernel_memory: Bytes,
     /// Most users that can have a row of their own.
     pub user_slots: u32,
+    /// Who is limited.
+    pub limits: Arc<Standing>,
 }
 
 /// What a view knows of one owner. `None` means that it is not known, or that this kernel does not keep it.
@@ -113,17 +116,30 @@ impl View {
 
 /// The place where the newest view is found.
 #[derive(Debug, Default)]
-pub struct Published(ArcSwap<View>);
+pub struct Published {
+    view: ArcSwap<View>,
+    limits: ArcSwap<Standing>,
+}
 
 impl Published {
     /// The newest view.
     pub fn load(&self) -> Arc<View> {
-        self.0.load_full()
+        self.view.load_full()
     }
 
     /// Replaces the view. Only the sampler does.
     pub fn store(&self, view: Arc<View>) {
-        self.0.store(view);
+        self.view.store(view);
+    }
+
+    /// How limiting stands now.
+    pub fn limits(&self) -> Arc<Standing> {
+        self.limits.load_full()
+    }
+
+    /// Replaces that. Only the limiter does.
+    pub fn store_limits(&self, standing: Arc<Standing>) {
+        self.limits.store(standing);
     }
 }
 

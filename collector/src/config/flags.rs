@@ -1,6 +1,9 @@
 //! Flags, made from the table of settings. A flag that is given wins over the file.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser};
 
@@ -28,6 +31,21 @@ pub struct ObserveFlags {
 pub(super) type Given = Vec<(usize, Vec<OsString>)>;
 
 const FILE: &str = "config";
+
+impl RunFlags {
+    /// The flags as they are written.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let written = |flag: &str, value: &OsStr| {
+            let mut argument = OsString::from(format!("--{flag}="));
+            argument.push(value);
+            argument
+        };
+        let file = self.file.iter().map(|file| written(FILE, file.as_os_str()));
+        let given =
+            self.given.iter().flat_map(|(i, values)| values.iter().map(move |value| (SETTINGS[*i].flag, value)));
+        file.chain(given.map(|(flag, value)| written(flag, value))).collect()
+    }
+}
 
 impl Args for RunFlags {
     fn augment_args(command: Command) -> Command {

@@ -1,7 +1,7 @@
 //! Defaults, then the file, then the flags: puts them on top of each other and collects what is wrong with any of them.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fmt, io,
     path::{Path, PathBuf},
 };
@@ -75,6 +75,11 @@ impl Loaded {
     /// Everything that is wrong with either.
     pub fn new(flags: &RunFlags) -> Result<Self, ConfigError> {
         Self::with_default_file(flags, Path::new(DEFAULT_FILE))
+    }
+
+    /// The flags with which another process of this program reads the same.
+    pub fn arguments(&self) -> Vec<OsString> {
+        self.flags.arguments()
     }
 
     /// Like [`Loaded::new`], with another usual file.

@@ -274,11 +274,11 @@ pub static SETTINGS: &[Setting] = &[
     )),
     restart(at_once(
         "limits",
-        "state_folder",
-        "limits.state-folder",
-        Kind::File { at: |config| &mut config.limits.state_folder },
-        "/var/lib/uidmeter",
-        "Folder of the enforcer alone, in which it remembers what it has changed, to undo that after a crash",
+        "journal",
+        "limits.journal",
+        Kind::File { at: |config| &mut config.limits.journal },
+        "/var/lib/uidmeter/limits.journal",
+        "File in which the enforcer remembers what it has changed, to undo that after a crash; in a folder of root alone",
     )),
     restart(at_once(
         "limits",

@@ -324,7 +324,7 @@ fn every_setting_has_a_field_of_its_own() -> Outcome {
         "--limits.driver=systemd",
         "--limits.cgroup-root=/x",
         "--limits.lease=1m",
-        "--limits.state-folder=/x",
+        "--limits.journal=/x",
         "--limits.audit-log=/x",
         "--limits.control-socket=/x",
         "--limits.hook=/x",

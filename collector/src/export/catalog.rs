@@ -10,6 +10,7 @@ mod cpu;
 mod host;
 mod io;
 mod lifecycle;
+mod limits;
 mod memory;
 mod scheduler;
 
@@ -24,8 +25,16 @@ use crate::{
 };
 
 /// The table.
-pub static GROUPS: &[Group] =
-    &[cpu::GROUP, scheduler::GROUP, memory::GROUP, io::GROUP, lifecycle::GROUP, host::GROUP, collector::GROUP];
+pub static GROUPS: &[Group] = &[
+    cpu::GROUP,
+    scheduler::GROUP,
+    memory::GROUP,
+    io::GROUP,
+    lifecycle::GROUP,
+    limits::GROUP,
+    host::GROUP,
+    collector::GROUP,
+];
 
 /// All families, in the order of the page.
 pub fn families() -> impl Iterator<Item = &'static Family> {

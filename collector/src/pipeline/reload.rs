@@ -1,12 +1,15 @@
 //! Reading the configuration again while everything goes on. What can change at once is published to those who work by
 //! it; what cannot stays as it was, and the log says so. A configuration with mistakes changes nothing.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, mpsc::Sender},
+    time::SystemTime,
+};
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
-use super::{sampler::Gatherer, web};
+use super::{limits, sampler::Gatherer, web};
 use crate::{
     config::{
         Config, Loaded,
@@ -59,16 +62,22 @@ pub(super) struct Reloader {
     sampler: Gatherer,
     own: Arc<OwnMetrics>,
     web: Option<Arc<web::Reloader>>,
+    limits: Option<Sender<limits::Message>>,
 }
 
 impl Reloader {
     pub(super) fn new(at_start: Loaded, settings: Arc<Settings>, sampler: Gatherer, own: Arc<OwnMetrics>) -> Self {
-        Self { at_start, settings, sampler, own, web: None }
+        Self { at_start, settings, sampler, own, web: None, limits: None }
     }
 
     /// Reads the web server's files again, too.
     pub(super) fn with_web(self, web: Arc<web::Reloader>) -> Self {
         Self { web: Some(web), ..self }
+    }
+
+    /// Reads the policy again, too.
+    pub(super) fn with_limits(self, limits: Option<Sender<limits::Message>>) -> Self {
+        Self { limits, ..self }
     }
 
     /// Reads everything again; what has mistakes stays as it is, and does not keep back the rest.
@@ -77,6 +86,10 @@ impl Reloader {
         if let Some(web) = &self.web {
             // The log has been told.
             let _ = web.reload();
+        }
+        if let Some(limits) = &self.limits {
+            // Fails only if the thread has ended, and then nothing is to be done.
+            let _ = limits.send(limits::Message::Reload);
         }
     }
 

@@ -27,6 +27,7 @@ use self::{
 use super::Settings;
 use crate::{
     export::{Gather, OwnMetrics},
+    limits::standing::Standing,
     rates::usage,
     snapshot::Snapshot,
     source::Source,
@@ -121,6 +122,16 @@ impl Gatherer {
     pub fn settings_changed(&self) {
         // Fails only if the sampler has ended, and then nothing is to be done.
         let _ = self.requests.send(Message::Settings);
+    }
+
+    /// Publishes how limiting stands: the next view has it.
+    pub fn tell_limits(&self, standing: Arc<Standing>) {
+        self.published.store_limits(standing);
+    }
+
+    /// What was last told.
+    pub fn limits(&self) -> Arc<Standing> {
+        self.published.limits()
     }
 }
 
@@ -262,7 +273,7 @@ impl State {
 
     fn publish(&mut self, view: View) -> Arc<View> {
         self.generation += 1;
-        let view = Arc::new(View { generation: self.generation, ..view });
+        let view = Arc::new(View { generation: self.generation, limits: self.published.limits(), ..view });
         self.published.store(Arc::clone(&view));
         view
     }

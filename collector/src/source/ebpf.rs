@@ -27,7 +27,7 @@ use self::{
     slot_table::{SlotTable, Tally},
 };
 pub use self::{
-    load::{LoadError, Options, TableSize, release_freed_memory, table_size},
+    load::{LoadError, Options, TableSize, monotonic_now, release_freed_memory, table_size},
     preflight::{Check, Finding, Lacking, check_host, require_host},
     running::{HeldProgram, count_runs, programs_of},
 };

@@ -110,8 +110,7 @@ fn tell_all(notices: &Receiver<(Notice, Address)>) {
 /// Runs `program` with `text` and a newline on its standard input.
 fn run(program: &Path, text: &str, timeout: Duration) -> io::Result<()> {
     let deadline = Instant::now() + timeout;
-    let mut child =
-        Command::new(program).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // Shorter than a pipe holds, so this does not wait. A program that does not read it may do so.
         let _ = writeln!(input, "{text}");

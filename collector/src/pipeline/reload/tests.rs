@@ -149,7 +149,7 @@ fn what_the_programs_are_loaded_with_needs_a_restart() {
             || setting.section == "process"
             || ["max_users", "kernel_memory", "btf"].contains(&setting.key)
             // What the enforcer is started with.
-            || ["policy_file", "driver", "cgroup_root", "lease", "state_folder", "audit_log", "control_socket"].contains(&setting.key);
+            || ["policy_file", "driver", "cgroup_root", "lease", "journal", "audit_log", "control_socket"].contains(&setting.key);
         assert_eq!(setting.reload == Reload::Restart, fixed, "{}", setting.name());
     }
 }

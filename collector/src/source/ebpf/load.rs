@@ -256,7 +256,7 @@ fn cpu_list(text: &str) -> Vec<u32> {
 }
 
 /// `CLOCK_MONOTONIC`, as `bpf_ktime_get_ns` and `task_struct.start_time` have it.
-pub(super) fn monotonic_now() -> Nanos {
+pub fn monotonic_now() -> Nanos {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or_else(|_| Duration::ZERO.into());
     Nanos::from(Duration::from(now))
 }
