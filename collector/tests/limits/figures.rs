@@ -1,11 +1,20 @@
 //! What the daemon serves, read by name.
 
+use std::io;
+
 /// A page in the text format.
 pub(crate) struct Figures(String);
 
 impl Figures {
     pub(crate) fn new(page: String) -> Self {
         Self(page)
+    }
+
+    /// The sample whose name and labels are written like this.
+    pub(crate) fn value(&self, series: &str) -> io::Result<f64> {
+        let mut lines = self.0.lines();
+        let found = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok());
+        found.ok_or_else(|| io::Error::other(format!("the page has no sample {series}")))
     }
 
     /// Waits for a CPU so far: how many were at most so long, in seconds.

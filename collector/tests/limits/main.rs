@@ -6,14 +6,19 @@
 //! Each module lists its own tests; a machine runs those that are made for it.
 
 mod cgroupfs;
+mod deaths;
+mod escapes;
 mod faults;
 mod figures;
 mod harm;
 mod loads;
+mod memory;
 mod people;
+mod rig;
 #[path = "../support/daemon.rs"]
 mod support;
 mod systemd;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -32,8 +37,8 @@ fn main() -> ExitCode {
         return loads::run(&arguments.collect::<Vec<_>>());
     }
     let tests: &[Tests] = match std::env::var("UIDMETER_LIMITS_MACHINE").as_deref() {
-        Ok("cgroupfs") => &[cgroupfs::TESTS, faults::TESTS, harm::TESTS],
-        Ok("systemd") => &[systemd::TESTS, harm::TESTS],
+        Ok("cgroupfs") => &[cgroupfs::TESTS, faults::TESTS, harm::TESTS, memory::TESTS, escapes::TESTS, deaths::TESTS],
+        Ok("systemd") => &[systemd::TESTS, harm::TESTS, deaths::TESTS],
         _ => &[],
     };
     let trials = tests.iter().copied().flatten().map(|(name, test)| Trial::test(*name, *test)).collect();

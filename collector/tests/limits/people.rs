@@ -22,6 +22,8 @@ pub(crate) struct Person {
 }
 
 pub(crate) const ANN: Person = Person { name: "ann", uid: 20_001 };
+/// Her name ends with another one.
+pub(crate) const JOANNA: Person = Person { name: "joanna", uid: 20_002 };
 pub(crate) const MALLORY: Person = Person { name: "mallory", uid: 20_003 };
 pub(crate) const VICTOR: Person = Person { name: "victor", uid: 20_004 };
 

@@ -53,6 +53,8 @@ pub(super) fn boot(machine: &Machine, limit: Duration) -> Result<Boot> {
         // patched meanwhile, and attaching to a tracepoint patches __schedule itself (seen as "Oops: int3" on 6.12).
         .args(["-accel", "tcg,thread=single", "-M", "q35", "-smp", "2", "-m"])
         .arg(memory_mib.to_string())
+        // A source of random numbers: without one, whoever asks for some soon after the boot is kept waiting.
+        .args(["-cpu", "qemu64,+rdrand"])
         // No network card: its firmware would try to boot from it.
         .args(["-nographic", "-no-reboot", "-nic", "none"])
         .arg("-kernel")
