@@ -371,7 +371,7 @@ impl Thread {
         let told = |user: &UserState| {
             user.state.kind() != StateKind::Watched || !user.wanted.is_none() || !user.would_be.is_none()
         };
-        let users = self.engine.states().into_iter().filter(told).map(|user| self.user(user)).collect();
+        let users = self.engine.states().into_iter().filter(told).map(|user| self.user(&user)).collect();
         self.views.tell_limits(Arc::new(Standing {
             mode: config.limits.mode.word().into(),
             rules: self.rules,
@@ -387,7 +387,7 @@ impl Thread {
         }));
     }
 
-    fn user(&self, user: UserState) -> UserStanding {
+    fn user(&self, user: &UserState) -> UserStanding {
         let now = monotonic_now();
         let between = |early: Nanos, late: Nanos| late.since(early).map(Nanos::as_secs_f64);
         let (seconds, rule, step, reason) = match &user.state {
