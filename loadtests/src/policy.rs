@@ -20,7 +20,8 @@ use crate::{
     target::{Target, Verdict},
 };
 
-const EVALUATION: Target = Target { figure: "the median evaluation, whatever policy and users", at_most: 1.0, unit: "ms" };
+const EVALUATION: Target =
+    Target { figure: "the median evaluation, whatever policy and users", at_most: 1.0, unit: "ms" };
 
 /// The policies that ship, and one with many overrides.
 const POLICIES: [(&str, &str); 3] = [
