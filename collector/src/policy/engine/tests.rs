@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::Mode,
+    limits::Millicores,
     policy::{Clock, HostLoad, Observation, UserLoad},
     units::{Bytes, Cores, Nanos, Uid, UnixTime},
 };
@@ -22,7 +23,7 @@ const NOON: u64 = 1_774_267_200;
 /// A host whose engine is asked every second.
 pub(super) struct Host {
     pub(super) engine: Engine,
-    pub(super) host: HostLoad,
+    pub(super) load: HostLoad,
     pub(super) users: Vec<UserLoad>,
     pub(super) second: u64,
 }
@@ -32,8 +33,8 @@ impl Host {
         let mut engine = Engine::new(Arc::new(policy(text)?));
         engine.set_mode(Mode::Enforce);
         let (memory_total, memory_available) = (Bytes(16 << 30), Bytes(8 << 30));
-        let host = HostLoad { cpus, memory_total, memory_available, ..HostLoad::default() };
-        Ok(Self { engine, host, users: Vec::new(), second: 0 })
+        let load = HostLoad { cpus, memory_total, memory_available, ..HostLoad::default() };
+        Ok(Self { engine, load, users: Vec::new(), second: 0 })
     }
 
     /// Somebody of this name; added if he is new.
@@ -59,8 +60,8 @@ impl Host {
     pub(super) fn run(&mut self, seconds: u64) -> Vec<(u64, Decision)> {
         let mut decisions = Vec::new();
         for _ in 0..seconds {
-            self.host.busy = Cores(self.users.iter().map(|user| user.cpu.0).sum());
-            let observation = Observation { host: self.host.clone(), users: self.users.clone() };
+            self.load.busy = Cores(self.users.iter().map(|user| user.cpu.0).sum());
+            let observation = Observation { host: self.load.clone(), users: self.users.clone() };
             let moment = |offset: u64| Nanos((offset + self.second) * 1_000_000_000);
             let clock = Clock { monotonic: moment(1000), wall: UnixTime(moment(NOON)) };
             decisions
@@ -160,7 +161,7 @@ fn it_acts_while_the_host_is_overloaded() -> Outcome {
         host.ann(all);
         host.user(20_001, "ann").waiting = Cores(10_000.0 * all);
         host.user(0, "root").waiting = Cores(1000.0);
-        (host.host.cpu_pressure, host.host.io_pressure) = (Some(1.0), Some(1.0));
+        (host.load.cpu_pressure, host.load.io_pressure) = (Some(1.0), Some(1.0));
         assert_eq!(actions(&host.run(5)), [(2, 20_001, Action::Set)], "{cpus}");
     }
     Ok(())
@@ -173,7 +174,7 @@ fn load_that_is_not_his_keeps_nobody_limited() -> Outcome {
     host.ann(0.01);
     // Root takes over, and bob waits as before.
     host.user(0, "root").cpu = Cores(2.0);
-    (host.host.cpu_pressure, host.host.io_pressure) = (Some(1.0), Some(1.0));
+    (host.load.cpu_pressure, host.load.io_pressure) = (Some(1.0), Some(1.0));
     assert_eq!(actions(&host.run(30)), [(25, 20_001, Action::Release)]);
     Ok(())
 }
@@ -496,7 +497,7 @@ fn overrides_allow_more_to_those_they_name() -> Outcome {
     assert_eq!(actions(&host.run(10)), []);
     host.ann(2.0);
     let decisions = host.run(20);
-    assert_eq!(decisions.last().map(|(_, d)| d.order.limits.cpu_max.map(|max| max.get())), Some(Some(800)));
+    assert_eq!(decisions.last().map(|(_, d)| d.order.limits.cpu_max.map(Millicores::get)), Some(Some(800)));
     assert!(
         decisions[0].1.order.cause.reason.contains("over 2.00 times that"),
         "{}",
@@ -543,9 +544,9 @@ fn what_is_not_measured_neither_fires_nor_keeps_a_limit() -> Outcome {
     let mut host = Host::new(&text, 2)?;
     host.ann(2.0);
     assert_eq!(actions(&host.run(10)), []);
-    host.host.cpu_pressure = Some(0.9);
+    host.load.cpu_pressure = Some(0.9);
     assert_eq!(actions(&host.run(5)), [(12, 20_001, Action::Set)]);
-    host.host.cpu_pressure = None;
+    host.load.cpu_pressure = None;
     assert_eq!(actions(&host.run(60)).iter().map(|(_, _, action)| *action).collect::<Vec<_>>(), [Action::Release]);
     Ok(())
 }
