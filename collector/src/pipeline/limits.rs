@@ -217,7 +217,7 @@ impl Thread {
             let wait = due.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(wait) {
                 Ok(Message::Asked(question, reply)) => {
-                    let answer = self.answer(question, &config);
+                    let answer = self.answer(question);
                     // Whoever has gone away meanwhile needs no answer.
                     let _ = reply.send(answer);
                 }
@@ -312,7 +312,7 @@ impl Thread {
         }
     }
 
-    fn answer(&mut self, question: Question, config: &Config) -> Result<Arc<Standing>, String> {
+    fn answer(&mut self, question: Question) -> Result<Arc<Standing>, String> {
         match question {
             Question::List => {}
             Question::Hold(uid) => {
@@ -331,10 +331,9 @@ impl Thread {
                 if !self.engine.states().iter().any(|user| user.uid == uid) {
                     return Err(format!("user {uid} is not limited, and could not be"));
                 }
+                tracing::info!(%uid, seconds, "an administrator releases the user");
+                // Carried out with the next evaluation.
                 self.engine.release(uid, Duration::from_secs(seconds));
-                // Whoever waits for an answer finds it done.
-                self.seen = None;
-                self.tick(config);
             }
         }
         self.publish();
@@ -434,3 +433,6 @@ fn effective(limits: &Limits, load: &UserLoad) -> Option<f64> {
 fn unix_time(now: SystemTime) -> UnixTime {
     UnixTime(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into())
 }
+
+#[cfg(test)]
+mod tests;

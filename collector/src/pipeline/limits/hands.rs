@@ -78,8 +78,18 @@ impl Hands {
             self.held.remove(&order.uid);
             return Ok(word(&outcome));
         }
-        let outcome = self.client.set(order)?;
-        Ok(self.note(order.clone(), outcome, now))
+        self.set(order.clone(), now)
+    }
+
+    fn set(&mut self, order: Order, now: Instant) -> Result<&'static str, ClientError> {
+        match self.client.set(&order) {
+            Ok(outcome) => Ok(self.note(order, outcome, now)),
+            Err(error) => {
+                // It may be done yet; asking again tells.
+                self.note(order, Outcome::Failed { why: error.to_string() }, now);
+                Err(error)
+            }
+        }
     }
 
     /// Renews all leases, and tries again what has failed.
@@ -104,8 +114,7 @@ impl Hands {
             .map(|held| held.order.clone())
             .collect();
         for order in due {
-            let outcome = self.client.set(&order)?;
-            self.note(order, outcome, now);
+            self.set(order, now)?;
         }
         Ok(())
     }
