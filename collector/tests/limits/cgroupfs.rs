@@ -102,8 +102,9 @@ pub(crate) fn tree() -> io::Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(MOUNT)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
+        // Cgroups of sessions come and go.
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let Ok(entry) = entry else { continue };
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
                 continue;
