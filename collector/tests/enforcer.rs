@@ -111,7 +111,7 @@ fn nonsense_is_refused_and_does_no_harm() -> Done {
     ] {
         socket.write_all(nonsense.as_bytes())?;
         let reply = hear(&mut socket)?;
-        assert!(reply.contains("\"refused\""), "{:.40}: {reply}", nonsense);
+        assert!(reply.contains("\"refused\""), "{nonsense:.40}: {reply}");
     }
     socket.write_all(br#"{"number":8,"message":"status"}"#)?;
     assert!(hear(&mut socket)?.starts_with(r#"{"number":8,"message":{"status""#));

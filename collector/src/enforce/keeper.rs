@@ -138,6 +138,15 @@ impl Keeper {
         lost
     }
 
+    /// Begins the leases of these users, or of all, now: carrying out an order or a renewal may itself have taken its time.
+    pub fn begin_leases(&mut self, users: Option<&[Uid]>, now: Instant) {
+        for (uid, held) in &mut self.held {
+            if !held.owed && users.is_none_or(|users| users.contains(uid)) {
+                held.until = now + self.lease;
+            }
+        }
+    }
+
     /// Gives back everything of a user.
     pub fn clear(&mut self, uid: Uid, cause: Option<&Cause>) -> Outcome {
         self.abandoned.remove(&uid);

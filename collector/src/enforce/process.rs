@@ -44,8 +44,9 @@ impl Enforcer {
         Self { keeper, guard, audit }
     }
 
-    /// Answers one request.
-    pub fn answer(&mut self, request: &Request, now: Instant) -> Reply {
+    /// Answers one request. A lease begins when its request has been carried out.
+    pub fn answer(&mut self, request: &Request, clock: &dyn Fn() -> Instant) -> Reply {
+        let now = clock();
         let keeper = match &mut self.keeper {
             Ok(keeper) => keeper,
             Err(why) => return without(why, request),
@@ -68,6 +69,12 @@ impl Enforcer {
                 owed: keeper.owed().take(MOST_NAMED).collect(),
             }),
         };
+        match request {
+            Request::Set(order) => keeper.begin_leases(Some(&[order.uid]), clock()),
+            Request::Renew(users) => keeper.begin_leases(Some(users), clock()),
+            Request::RenewAll => keeper.begin_leases(None, clock()),
+            Request::Clear(_) | Request::ClearAll | Request::Status => {}
+        }
         self.tell();
         reply
     }
@@ -170,7 +177,7 @@ fn serve(enforcer: &mut Enforcer, socket: &OwnedFd, signals: &SignalFd) -> io::R
             Err(error) => return Err(error.into()),
         }
         let (number, reply) = match protocol::hear(socket)? {
-            Heard::Message(asked) => (asked.number, enforcer.answer(&asked.message, Instant::now())),
+            Heard::Message(asked) => (asked.number, enforcer.answer(&asked.message, &Instant::now)),
             Heard::Nonsense(why) => (0, Reply::Refused { why }),
             Heard::Closed => return Ok(()),
             Heard::Nothing => continue,

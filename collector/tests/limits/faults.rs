@@ -100,11 +100,14 @@ fn killed() -> Outcome {
 fn lease() -> Outcome {
     let mut load = MALLORY.runs(&["wake", "300", "0"])?;
     let before = tree()?;
-    let mut client = Client::spawn(&enforcer(&folder("lease")?, 2))?;
+    let mut client = Client::spawn(&enforcer(&folder("lease")?, 5))?;
     let group = applied(client.set(&order(MALLORY))?)?;
     for _ in 0..8 {
-        thread::sleep(Duration::from_millis(500));
-        client.renew(Some(&[Uid(MALLORY.uid)]))?;
+        thread::sleep(Duration::from_secs(1));
+        let lost = client.renew(Some(&[Uid(MALLORY.uid)]))?;
+        if !lost.users.is_empty() {
+            return Err(format!("{lost:?}").into());
+        }
     }
     is_limited(&group)?;
     is_as_before(&before)?;

@@ -14,6 +14,8 @@ use super::{
 /// A sweep ends after two passes without a find. Whatever a user forks after his parent process has been moved is born in the
 /// group, so each pass finds the children of the one before at most; who needs more passes than these is told as outside.
 const MOST_PASSES: usize = 50;
+/// Passes that found nobody, but in which somebody ended before he could be looked at: he may have left a child outside.
+const MOST_UNSURE: usize = 10;
 /// Attempts to remove a group: the last process may still be on its way out.
 const MOST_REMOVALS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(5);
@@ -24,14 +26,15 @@ impl<H: Host> Cgroupfs<H> {
         let groups: BTreeMap<Uid, PathBuf> =
             users.iter().map(|(uid, group)| (*uid, PathBuf::from(&group.place))).collect();
         let mut failed = BTreeMap::new();
-        let mut quiet = 0;
+        let (mut quiet, mut unsure) = (0, 0);
         for _ in 0..MOST_PASSES {
             match self.pass(&groups, journal) {
-                Ok(outside) if outside.is_empty() => {
-                    quiet += 1;
+                Ok((outside, is_sure)) if outside.is_empty() => {
                     failed.clear();
+                    unsure += usize::from(!is_sure);
+                    quiet += usize::from(is_sure || unsure > MOST_UNSURE);
                 }
-                Ok(outside) => {
+                Ok((outside, _)) => {
                     quiet = 0;
                     failed = outside;
                 }
@@ -51,40 +54,74 @@ impl<H: Host> Cgroupfs<H> {
         failed.into_iter().collect()
     }
 
-    /// Moves whom it finds outside, and tells of them; whom it could not move, with the reason.
-    fn pass(&mut self, groups: &BTreeMap<Uid, PathBuf>, journal: &mut Journal) -> Result<BTreeMap<Uid, Fault>, Fault> {
+    /// Moves whom it finds outside, and tells of them, with the reason if that failed; and whether everybody was looked at.
+    ///
+    /// The newest come first: in a family in which parents end as soon as they have a child, only they are still there.
+    fn pass(
+        &mut self,
+        groups: &BTreeMap<Uid, PathBuf>,
+        journal: &mut Journal,
+    ) -> Result<(BTreeMap<Uid, Fault>, bool), Fault> {
         let mut inside: BTreeMap<Uid, BTreeSet<u32>> = BTreeMap::new();
         for (uid, path) in groups {
             inside.insert(*uid, self.members(path)?);
         }
         self.send_strangers_back(&inside);
-        let all = self.host.processes().map_err(|error| Fault::of_read(Path::new("/proc"), error))?;
-        let mut found = Vec::new();
+        let mut all = self.host.processes().map_err(|error| Fault::of_read(Path::new("/proc"), error))?;
+        all.sort_unstable_by(|one, other| other.cmp(one));
+        let mut is_sure = true;
+        let mut outside: BTreeMap<Uid, (usize, String)> = BTreeMap::new();
+        let (mut found, mut moved) = (Vec::new(), Vec::new());
         for pid in all {
-            let Some(uid) = self.host.owner(pid) else { continue };
+            let Some(uid) = self.host.owner(pid) else {
+                is_sure &= inside.values().any(|inside| inside.contains(&pid));
+                continue;
+            };
             if inside.get(&uid).is_none_or(|inside| inside.contains(&pid)) {
                 continue;
             }
-            let Some(process) = self.host.process(pid).filter(|process| process.uid == uid && !process.is_dead) else {
+            let Some(process) = self.host.process(pid).filter(|process| process.uid == uid) else {
+                is_sure = false;
                 continue;
             };
             let Some(from) = self.host.cgroup(pid).filter(|from| from.starts_with(&self.root)) else { continue };
-            found.push((process, from));
+            let Some(group) = groups.get(&uid).filter(|group| **group != from && !process.is_dead) else { continue };
+            outside.entry(uid).or_insert((0, "they were just being moved".to_owned())).0 += 1;
+            if self.come_from(uid, &from) {
+                // Where he would be sent back to is journalled already, and he may not live until it is once more.
+                self.try_move(&process, group, &mut outside);
+                moved.push((process, from));
+            } else {
+                found.push((process, from));
+            }
         }
-        self.remember(found.iter().map(|(process, from)| (Some(process.uid), process, from.clone())), journal)?;
-        let mut outside: BTreeMap<Uid, (usize, String)> = BTreeMap::new();
+        let all = found.iter().chain(&moved);
+        self.remember(all.map(|(process, from)| (Some(process.uid), process, from.clone())), journal)?;
         for (process, _) in &found {
-            let Some(path) = groups.get(&process.uid) else { continue };
-            let told = outside.entry(process.uid).or_insert((0, "they were just being moved".to_owned()));
-            told.0 += 1;
-            if let Err(fault) = self.attach(process, path) {
-                told.1 = fault.to_string();
+            if let Some(path) = groups.get(&process.uid) {
+                self.try_move(process, path, &mut outside);
             }
         }
         let group = |uid: &Uid| groups.get(uid).map(|path| path.display().to_string()).unwrap_or_default();
         let fault =
             |(uid, (count, why)): (Uid, (usize, String))| (uid, Fault::Outside { uid, count, group: group(&uid), why });
-        Ok(outside.into_iter().map(fault).collect())
+        Ok((outside.into_iter().map(fault).collect(), is_sure))
+    }
+
+    /// Moves a process, or notes why that failed.
+    fn try_move(&mut self, process: &Process, group: &Path, outside: &mut BTreeMap<Uid, (usize, String)>) {
+        if let Err(fault) = self.attach(process, group)
+            && let Some((_, why)) = outside.get_mut(&process.uid)
+        {
+            *why = fault.to_string();
+        }
+    }
+
+    /// Whether all of a user's processes that were moved came from this cgroup.
+    fn come_from(&self, uid: Uid, from: &Path) -> bool {
+        let of_user = (Some(uid), 0)..=(Some(uid), u32::MAX);
+        let mut origins = self.done.moved.range(of_user).map(|(_, origin)| &origin.from);
+        origins.next().is_some_and(|first| first == from) && origins.all(|origin| origin == from)
     }
 
     /// Journals where these processes are.

@@ -240,8 +240,8 @@ fn an_admins_own_group_keeps_its_values_after_a_crash() -> Done {
     host.kernel.admin(&Path::new(ROOT).join("cgroup.subtree_control"), "+memory")?;
     host.kernel.admin(&Path::new(ROOT).join("cgroup.subtree_control"), "+io")?;
     let own = host.kernel.group("uidmeter-20001")?;
-    host.kernel.admin(&own.join("cpu.max"), "50000 20000")?;
-    host.kernel.admin(&own.join("cpu.max.burst"), "7000")?;
+    host.kernel.admin(&own.join("cpu.max"), "500000 200000")?;
+    host.kernel.admin(&own.join("cpu.max.burst"), "200000")?;
     host.kernel.admin(&own.join("memory.high"), "4096")?;
     let before = host.state();
     let (mut keeper, _) = host.enforcer(usize::MAX)?;
