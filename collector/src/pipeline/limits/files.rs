@@ -74,6 +74,9 @@ pub fn guard(file: Option<PathBuf>) -> io::Result<Guard> {
     let mut users = Users::from_system()?;
     let mut known = Known::default();
     Ok(Box::new(move |order: &Order| {
+        if order.uid == Uid(0) {
+            return Err("root is never limited".into());
+        }
         let file = file.as_deref().ok_or("there is no limits.policy_file")?;
         let policy = known.policy(file)?;
         let names = users.names_within([order.uid].into_iter(), Instant::now(), PATIENCE);
