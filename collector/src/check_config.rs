@@ -1,11 +1,11 @@
-//! `uidmeter check-config`: everything that is wrong with file, flags and the web server's files, or what is in force. Starts
+//! `uidmeter check-config`: everything that is wrong with file, flags, the web server's files and the policy, or what is in force. Starts
 //! nothing.
 
 use std::{io::Write as _, time::SystemTime};
 
 use collector::{
     config::{DEFAULT_FILE, Loaded, RunFlags, document},
-    pipeline::web,
+    pipeline::{self, web},
 };
 
 use crate::failure::Failure;
@@ -17,6 +17,10 @@ pub(crate) fn run(flags: &RunFlags, effective: bool) -> Result<(), Failure> {
     let warnings = web::check(&loaded.config.web, SystemTime::now())
         .map_err(|problems| sentences.extend(problems.0))
         .unwrap_or_default();
+    let policy = loaded.config.limits.policy_file.as_deref();
+    if let Some(Err(errors)) = policy.map(pipeline::policy) {
+        sentences.extend(errors.0.iter().map(ToString::to_string));
+    }
     if !sentences.is_empty() {
         return Err(Failure::usage(sentences));
     }
@@ -33,7 +37,7 @@ pub(crate) fn run(flags: &RunFlags, effective: bool) -> Result<(), Failure> {
         None => writeln!(out, "fine: there is no {DEFAULT_FILE}, so flags and defaults are in force")?,
     }
     let web = &loaded.config.web;
-    for path in [&web.config_file, &web.auth_file].into_iter().flatten() {
+    for path in [web.config_file.as_deref(), web.auth_file.as_deref(), policy].into_iter().flatten() {
         writeln!(out, "fine: {}", path.display())?;
     }
     Ok(())

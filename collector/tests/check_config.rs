@@ -113,3 +113,20 @@ fn what_would_be_open_to_the_network_is_told_once() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn the_policy_is_read_too() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, "[[rule]]\nname = 1\n[users]\nmin_uidd = 5\n")?;
+    let path = policy.display().to_string();
+    let arguments = ["--users.top=x", "--limits.policy-file", &path];
+    let (code, out, said) = check_config(&arguments)?;
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(said.contains("--users.top") && said.contains("min_uid") && said.contains(&format!("{path}:2:")), "{said}");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/policy/build-server.toml"), &policy)?;
+    let (code, out, said) = check_config(&arguments[1..])?;
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(out.contains(&format!("fine: {path}\n")), "{out}");
+    Ok(())
+}
