@@ -162,6 +162,7 @@ pub(crate) mod tests {
         );
         bursts.note_holdings(&census);
         let snapshot = Snapshot { taken, census: Arc::new(census), ..Snapshot::clone(&view.snapshot) };
-        View { snapshot: Arc::new(snapshot), kept: Kept::ALL, bursts: Arc::new(bursts), ..view }
+        let limits = Arc::new(crate::limits::standing::tests::example());
+        View { snapshot: Arc::new(snapshot), kept: Kept::ALL, bursts: Arc::new(bursts), limits, ..view }
     }
 }

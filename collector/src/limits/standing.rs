@@ -89,3 +89,58 @@ pub struct UserStanding {
     /// The part of them outside of the group, which no limit reaches.
     pub unenforceable_cores: f64,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{BTreeMap, Change, Limits, Nanos, Standing, Uid, UserStanding};
+    use crate::{
+        limits::{Millicores, Weight},
+        units::Bytes,
+    };
+
+    /// Everything that there can be: somebody who uses twice what his limit allows, partly out of reach.
+    pub(crate) fn example() -> Standing {
+        let limits = Limits {
+            cpu_weight: Weight::new(20),
+            cpu_max: Millicores::new(1_500),
+            memory_high: Some(Bytes(2 << 30)),
+            memory_max: Some(Bytes(3 << 30)),
+            ..Limits::default()
+        };
+        let user = UserStanding {
+            uid: Uid(1000),
+            name: None,
+            state: "limited".into(),
+            seconds: Some(12.0),
+            rule: Some("cpu hog".into()),
+            step: Some((1, 2)),
+            reason: Some("he takes more than his share".into()),
+            dry_run: false,
+            wanted: limits,
+            in_force: limits,
+            group: Some("/sys/fs/cgroup/user.slice/user-1000.slice".into()),
+            trouble: None,
+            effective: Some(0.5),
+            cores: 3.0,
+            unenforceable_cores: 1.25,
+        };
+        Standing {
+            mode: "enforce".into(),
+            rules: Some(1),
+            driver: Some("systemd".into()),
+            unable: None,
+            users: vec![user],
+            changes: BTreeMap::from([(Change { action: "set".into(), outcome: "applied".into() }, 3)]),
+            evaluations: 42,
+            time_in_states: BTreeMap::from([("limited".into(), Nanos(12_000_000_000))]),
+        }
+    }
+
+    #[test]
+    fn what_is_told_over_the_socket_arrives_as_it_was() -> serde_json::Result<()> {
+        let text = serde_json::to_string(&example())?;
+        assert_eq!(serde_json::from_str::<Standing>(&text)?, example());
+        assert!(text.contains("\"set applied\":3"), "{text}");
+        Ok(())
+    }
+}

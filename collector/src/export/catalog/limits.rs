@@ -63,7 +63,7 @@ pub(super) const GROUP: Group = Group {
             name: "uidmeter_limit_effective_ratio",
             kind: Kind::Gauge,
             unit: Unit::Ratio,
-            help: "1 while the CPU time measured for a limited user stays within the limit; else the part of it that the limit allows.",
+            help: "Whether the limit on CPU time works: 1 while what is measured stays within it, else the part of it that the limit allows.",
             source: "measured use and the limit in force",
             samples: Samples::View {
                 labels: &["uid", "user"],
