@@ -17,6 +17,8 @@ use super::{
 };
 use crate::units::Uid;
 
+/// How [`Settings::describe`] names the driver for systemd.
+pub const SYSTEMD: &str = "systemd";
 /// How long another enforcer may take to put everything back and end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where cgroup v2 is mounted when it is the only version.
@@ -83,7 +85,7 @@ impl Settings {
     pub fn describe(&self) -> String {
         match self.kind() {
             Kind::Cgroupfs { root } => format!("direct writes below {}", root.display()),
-            Kind::Systemd => "systemd".to_owned(),
+            Kind::Systemd => SYSTEMD.to_owned(),
         }
     }
 

@@ -241,7 +241,9 @@ impl Thread {
     fn tick(&mut self, config: &Config) {
         let view = self.views.published();
         let now = Instant::now();
-        if let Some(observation) = self.observer.observe(&view) {
+        // A driver that makes groups of its own moves all of a user's processes there.
+        let slices = self.hands.as_ref().is_none_or(Hands::limits_slices);
+        if let Some(observation) = self.observer.observe(&view, slices) {
             self.seen = Some(now);
             self.evaluate(&observation, config);
         }

@@ -13,6 +13,7 @@ use crate::{
     enforce::{
         Outcome,
         client::{Client, ClientError},
+        start::SYSTEMD,
     },
     limits::{Limits, Order},
     units::Uid,
@@ -52,6 +53,11 @@ impl Hands {
     /// How users are limited.
     pub(super) fn driver(&self) -> &str {
         &self.client.hello().driver
+    }
+
+    /// Whether users are limited in their own slices of systemd.
+    pub(super) fn limits_slices(&self) -> bool {
+        self.client.hello().driver == SYSTEMD
     }
 
     /// Why nobody can be.

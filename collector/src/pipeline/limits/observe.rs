@@ -23,15 +23,17 @@ impl Observer {
         Self { before: None, host: HostReader::open() }
     }
 
-    /// What happened between the last view and this one; `None` for the first, and for one without anything new.
-    pub(super) fn observe(&mut self, view: &View) -> Option<Observation> {
+    /// What happened between the last view and this one; `None` for the first, and for one without anything new. Whether limits are
+    /// set on users' own `slices` of systemd: then what runs outside of them is out of reach.
+    pub(super) fn observe(&mut self, view: &View, slices: bool) -> Option<Observation> {
         let after = &view.snapshot;
         let before = self.before.replace(Arc::clone(after))?;
         let usage = usage(&before, after)?;
         let seconds = usage.interval.as_secs_f64();
         let users = usage.rows.iter().filter_map(|used| {
             let Owner::User(uid) = used.owner else { return None };
-            Some(user_load(used, person(view, uid), &before, after, seconds))
+            let load = user_load(used, person(view, uid), &before, after, seconds);
+            Some(if slices { load } else { UserLoad { outside: Cores(0.0), ..load } })
         });
         let users = users.collect();
         // Kernel threads and users without a row of their own keep CPUs busy, too.
@@ -93,7 +95,7 @@ mod tests {
     use super::Observer;
     use crate::{
         snapshot::{Census, Counters, Holdings, Io, Owner, Row, Snapshot},
-        units::{Bytes, Nanos, Uid},
+        units::{Bytes, Cores, Nanos, Uid},
         view::View,
     };
 
@@ -128,8 +130,8 @@ mod tests {
     fn the_policy_is_told_rates_over_the_time_between_two_views() -> Result<(), &'static str> {
         let mut observer = Observer::new();
         let rows = [(Owner::User(Uid(20_001)), 2), (Owner::Kernel, 1)];
-        assert_eq!(observer.observe(&view(10, &rows)), None);
-        let seen = observer.observe(&view(14, &rows)).ok_or("nothing")?;
+        assert_eq!(observer.observe(&view(10, &rows), true), None);
+        let seen = observer.observe(&view(14, &rows), true).ok_or("nothing")?;
         assert!((seen.host.busy.0 - 3.0).abs() < 1e-9, "{seen:?}");
         assert!(seen.host.cpus > 0 && seen.host.memory_total > seen.host.memory_available);
         let [ann] = &seen.users[..] else { return Err("one user") };
@@ -138,7 +140,9 @@ mod tests {
         assert_eq!((ann.memory, ann.write_rate), (Bytes(15), Bytes(1000)));
         assert!(ann.wait_p99.is_some());
         // The same view again tells nothing new.
-        assert_eq!(observer.observe(&view(14, &rows)), None);
+        assert_eq!(observer.observe(&view(14, &rows), true), None);
+        let later = observer.observe(&view(18, &rows), false).ok_or("nothing")?;
+        assert_eq!(later.users[0].outside, Cores(0.0));
         Ok(())
     }
 }
