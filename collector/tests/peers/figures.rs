@@ -19,7 +19,7 @@ fn every_prometheus_scrapes_the_daemon() -> Outcome {
     for prometheus in Prometheus::all(&job)? {
         prometheus.await_query("up{job=\"uidmeter\"}", is(1.0))?;
         // Not every kernel lets functions be hooked.
-        prometheus.await_query("uidmeter_probe_active{probe!~\"memory_stall.*\"}", is(1.0))?;
+        prometheus.await_query("uidmeter_probe_active{hook!~\"fentry/.*\"}", is(1.0))?;
         prometheus.await_query("rate(uidmeter_cpu_seconds_total{user=\"root\"}[10s])", |cores| {
             cores > 0.0 && cores < cpus * 1.2
         })?;
