@@ -57,20 +57,36 @@ pub(crate) fn folder(name: &str) -> io::Result<PathBuf> {
 
 /// Options of `enforcer` and `release`.
 pub(crate) fn options(folder: &Path) -> [String; 2] {
-    ["--journal".to_owned(), folder.join("limits.journal").display().to_string()]
+    ["--limits.journal".to_owned(), folder.join("limits.journal").display().to_string()]
 }
 
+/// Allows what [`order`] orders, and no more.
+const POLICY: &str = r#"
+[[rule]]
+name = "test"
+[rule.when]
+user_cpu = { above = 1.0 }
+[[rule.step]]
+cpu_weight = 20
+cpu_max = 0.5
+memory_high = "256MiB"
+memory_max = "512MiB"
+"#;
+
 /// An enforcer whose limits live for this many seconds.
-pub(crate) fn enforcer(folder: &Path, lease: u64) -> Spawn {
-    let audit = folder.join("audit").display().to_string();
-    let options = options(folder).into_iter().chain(["--audit-log".to_owned(), audit]);
-    let lease = ["--lease".to_owned(), format!("{lease}s")];
-    Spawn {
+pub(crate) fn enforcer(folder: &Path, lease: u64) -> io::Result<Spawn> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    fs::write(path("policy.toml"), POLICY)?;
+    let mut arguments = vec!["enforcer".to_owned()];
+    arguments.extend(options(folder));
+    let others = [("audit-log", path("audit")), ("policy-file", path("policy.toml")), ("lease", format!("{lease}s"))];
+    arguments.extend(others.map(|(name, value)| format!("--limits.{name}={value}")));
+    Ok(Spawn {
         program: executable(),
-        arguments: ["enforcer".to_owned()].into_iter().chain(options).chain(lease).map(Into::into).collect(),
+        arguments: arguments.into_iter().map(Into::into).collect(),
         patience: Duration::from_mins(1),
         deadline: Duration::from_mins(1),
-    }
+    })
 }
 
 /// Half a CPU, and a bound on memory that nobody here comes near.
@@ -140,7 +156,7 @@ fn outside(person: Person, group: &Path) -> io::Result<Vec<i32>> {
 fn limit() -> Outcome {
     let before = tree()?;
     let mut load = MALLORY.runs(&["spin", "120", "4"])?;
-    let mut client = Client::spawn(&enforcer(&folder("limit")?, 60))?;
+    let mut client = Client::spawn(&enforcer(&folder("limit")?, 60)?)?;
     let group = applied(client.set(&order(MALLORY))?)?;
     let used = || -> io::Result<u64> {
         let text = fs::read_to_string(group.join("cpu.stat"))?;
@@ -174,7 +190,7 @@ fn limit() -> Outcome {
 fn storm() -> Outcome {
     let before = tree()?;
     let mut load = ANN.runs(&["storm", "120", "8"])?;
-    let mut client = Client::spawn(&enforcer(&folder("storm")?, 60))?;
+    let mut client = Client::spawn(&enforcer(&folder("storm")?, 60)?)?;
     for round in 0..5 {
         let group = applied(client.set(&order(ANN))?)?;
         for _ in 0..20 {

@@ -69,14 +69,15 @@ fn daemon_killed() -> Outcome {
     Ok(hog.stop()?)
 }
 
+/// The daemon cannot know what is limited any more: it ends, its service manager starts it anew, and that gives everything back.
 fn enforcer_killed() -> Outcome {
-    let (rig, mut hog) = limited()?;
+    let (mut rig, mut hog) = limited()?;
     let (_, enforcer) = rig.processes()?;
     kill(enforcer, Signal::SIGKILL)?;
-    // Whether the daemon starts another one or not: who no longer gives cause is not limited.
+    rig.until_failed()?;
     hog.stop()?;
+    rig.start_again()?;
     rig.until_restored()?;
-    rig.figures()?;
     rig.end()?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::{
 pub(crate) const TESTS: Tests = &[
     ("no_process_escapes_by_forking_while_the_limit_is_applied", storm),
     ("who_logs_in_later_is_limited_too", later),
+    ("who_was_moved_is_not_told_as_out_of_reach", within_reach),
     ("a_program_that_calls_itself_sshd_is_limited", renamed),
     ("a_name_that_contains_another_is_somebody_else", similar),
     ("a_group_that_vanishes_is_made_again", vanished),
@@ -96,6 +97,23 @@ fn later() -> Outcome {
     first.stop()?;
     second.stop()?;
     rig.until_restored()?;
+    rig.end()?;
+    Ok(())
+}
+
+/// Without systemd nobody has a slice: the group of the limit is what counts.
+fn within_reach() -> Outcome {
+    let rig = Rig::start(&policy(""))?;
+    let mut hog = MALLORY.runs(&["spin", SECONDS, "2"])?;
+    rig.until_limited(MALLORY)?;
+    until_inside(&rig, MALLORY)?;
+    // Longer than the daemon looks back.
+    thread::sleep(Duration::from_secs(3));
+    let told = rig.figures()?.of("uidmeter_limit_unenforceable_cores", MALLORY)?;
+    if told > 0.05 {
+        return Err(rig.complaint(&format!("{told} CPUs are told as out of reach, and all are limited")).into());
+    }
+    hog.stop()?;
     rig.end()?;
     Ok(())
 }

@@ -59,7 +59,7 @@ fn is_limited(group: &Path) -> Outcome {
 fn daemon() -> Outcome {
     let mut load = MALLORY.runs(&["wake", "300", "0"])?;
     let before = tree()?;
-    let mut client = Client::spawn(&enforcer(&folder("daemon")?, 600))?;
+    let mut client = Client::spawn(&enforcer(&folder("daemon")?, 600)?)?;
     is_limited(&applied(client.set(&order(MALLORY))?)?)?;
     drop(client);
     is_as_before(&before)?;
@@ -71,7 +71,7 @@ fn killed() -> Outcome {
     let before = tree()?;
     let folder = folder("killed")?;
     let limit_and_kill = || -> Outcome {
-        let mut client = Client::spawn(&enforcer(&folder, 600))?;
+        let mut client = Client::spawn(&enforcer(&folder, 600)?)?;
         is_as_before(&before)?;
         let group = applied(client.set(&order(MALLORY))?)?;
         kill(Pid::from_raw(i32::try_from(client.pid())?), Signal::SIGKILL)?;
@@ -100,7 +100,7 @@ fn killed() -> Outcome {
 fn lease() -> Outcome {
     let mut load = MALLORY.runs(&["wake", "300", "0"])?;
     let before = tree()?;
-    let mut client = Client::spawn(&enforcer(&folder("lease")?, 5))?;
+    let mut client = Client::spawn(&enforcer(&folder("lease")?, 5)?)?;
     let group = applied(client.set(&order(MALLORY))?)?;
     for _ in 0..8 {
         thread::sleep(Duration::from_secs(1));
@@ -120,8 +120,8 @@ fn lease() -> Outcome {
 
 fn two() -> Outcome {
     let folder = folder("two")?;
-    let mut first = Client::spawn(&enforcer(&folder, 60))?;
-    match Client::spawn(&enforcer(&folder, 60)) {
+    let mut first = Client::spawn(&enforcer(&folder, 60)?)?;
+    match Client::spawn(&enforcer(&folder, 60)?) {
         Err(ClientError::NotStarted(why)) if why.starts_with("another enforcer") => {}
         other => return Err(format!("{other:?}").into()),
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::people::Person;
+
 /// A page in the text format.
 pub(crate) struct Figures(String);
 
@@ -12,9 +14,23 @@ impl Figures {
 
     /// The sample whose name and labels are written like this.
     pub(crate) fn value(&self, series: &str) -> io::Result<f64> {
-        let mut lines = self.0.lines();
-        let found = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok());
-        found.ok_or_else(|| io::Error::other(format!("the page has no sample {series}")))
+        self.find(series).ok_or_else(|| io::Error::other(format!("the page has no sample {series}")))
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn find(&self, series: &str) -> Option<f64> {
+        self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// The sample of a user in a family without further labels.
+    pub(crate) fn of(&self, family: &str, person: Person) -> io::Result<f64> {
+        self.value(&format!("{family}{{uid=\"{}\",user=\"{}\"}}", person.uid, person.name))
+    }
+
+    /// Whether limits are in force on a user.
+    pub(crate) fn is_limited(&self, person: Person) -> bool {
+        let Person { name, uid } = person;
+        self.find(&format!("uidmeter_limit_active{{uid=\"{uid}\",user=\"{name}\",mode=\"enforce\"}}")) == Some(1.0)
     }
 
     /// Waits for a CPU so far: how many were at most so long, in seconds.

@@ -26,8 +26,9 @@ pub(crate) const SECONDS: &str = "900";
 /// Long enough for some hundred waits, of which one in a hundred decides.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// Within this time after the limit the victim must be well.
-const RELIEF: Duration = Duration::from_secs(3);
+/// Within this time after the first write the victim must be well: 3 s on a real machine. Here both CPUs share one thread of the host,
+/// so that each gets half of a second at most, and the offender's threads are throttled at their next tick only.
+const RELIEF: Duration = Duration::from_secs(6);
 
 /// What the offender is left, in CPUs: a whole one, so that a CPU that the host takes away for a moment shortens his time least.
 const LIMIT: f64 = 1.0;
@@ -107,11 +108,8 @@ fn harm() -> Outcome {
     let mut victim = VICTOR.runs(&["wake", SECONDS, "0"])?;
     let places = places_of_victim()?;
     let mut offender = MALLORY.runs(&["spin", SECONDS, "16"])?;
-    let limited = rig.until_limited(MALLORY)?;
-
-    let well = rig.until(&format!("99 of 100 waits of the victim did not fall under {threshold} s"), || {
-        Ok(p99(Duration::from_secs(1), || rig.figures())? <= threshold)
-    })?;
+    let limited = rig.until_touched(MALLORY)?;
+    let well = relief(&rig, threshold)?;
     if well - limited > RELIEF {
         return Err(format!("the victim was well after {:?} only", well - limited).into());
     }
@@ -134,16 +132,28 @@ fn harm() -> Outcome {
     Ok(())
 }
 
+/// When a second is over in which the victim was well. Seconds overlap, so that one long wait spoils one of them at most.
+fn relief(rig: &Rig, threshold: f64) -> io::Result<Instant> {
+    let mut readings = vec![(Instant::now(), waits(rig.figures())?)];
+    rig.until(&format!("99 of 100 waits of the victim did not fall under {threshold} s"), || {
+        let (now, latest) = (Instant::now(), waits(rig.figures())?);
+        let earlier = readings.iter().rev().find(|(at, _)| now - *at >= Duration::from_secs(1));
+        let well = earlier.is_some_and(|(_, base)| latest.p99_since(base).is_some_and(|p99| p99 <= threshold));
+        readings.push((now, latest));
+        Ok(well)
+    })
+}
+
 /// The offender's use comes within the tolerance of the limit, and stays.
 fn settles(rig: &Rig) -> Outcome {
-    let series = format!("uidmeter_cpu_seconds_total{{uid=\"{}\",user=\"{}\"}}", MALLORY.uid, MALLORY.name);
+    let cpu = || rig.figures()?.of("uidmeter_cpu_seconds_total", MALLORY);
     let mut seen = Vec::new();
     let mut good = 0;
     // A window in which the host had no time for the machine is no proof of anything; two good ones in a row are.
     for _ in 0..12 {
-        let (before, start) = (rig.figures()?.value(&series)?, Instant::now());
+        let (before, start) = (cpu()?, Instant::now());
         thread::sleep(WINDOW);
-        let used = (rig.figures()?.value(&series)? - before) / start.elapsed().as_secs_f64();
+        let used = (cpu()? - before) / start.elapsed().as_secs_f64();
         seen.push(used);
         good = if (used / LIMIT - 1.0).abs() <= TOLERANCE { good + 1 } else { 0 };
         if good == 2 {

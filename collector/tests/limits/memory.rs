@@ -1,12 +1,15 @@
 //! A limit on memory that nobody can die of: never below what is in use.
 
-use std::{thread, time::Duration};
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Outcome, Tests,
     harm::SECONDS,
     people::{MALLORY, VICTOR},
-    rig::Rig,
+    rig::{PATIENCE, Rig},
     traces::{group_of, limits_of},
 };
 
@@ -35,19 +38,34 @@ memory_high = "96MiB"
 memory_high = "32MiB"
 "#;
 
-/// CPU time of a user so far: it grows as long as he gets anywhere.
-fn cpu(rig: &Rig, person: crate::people::Person) -> std::io::Result<f64> {
-    rig.figures()?.value(&format!("uidmeter_cpu_seconds_total{{uid=\"{}\",user=\"{}\"}}", person.uid, person.name))
+/// CPU time of both users so far: it grows as long as they get anywhere.
+fn cpu(rig: &Rig) -> io::Result<(f64, f64)> {
+    let figures = rig.figures()?;
+    let of = |person| figures.of("uidmeter_cpu_seconds_total", person);
+    Ok((of(MALLORY)?, of(VICTOR)?))
+}
+
+/// Waits until the hog holds all that it will ever hold.
+fn until_full() -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    while MALLORY.resident()? < HELD_MIB << 20 {
+        if Instant::now() > deadline {
+            return Err(format!("the hog holds {} bytes only", MALLORY.resident()?).into());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 fn never_below_use() -> Outcome {
     let mut hog = MALLORY.runs(&["hold", SECONDS, &HELD_MIB.to_string()])?;
+    until_full()?;
     let rig = Rig::start(POLICY)?;
     let mut other = VICTOR.runs(&["wake", SECONDS, "0"])?;
     rig.until_limited(MALLORY)?;
     // Long enough for both steps, twice.
     for _ in 0..8 {
-        let before = (cpu(&rig, MALLORY)?, cpu(&rig, VICTOR)?);
+        let before = cpu(&rig)?;
         thread::sleep(Duration::from_secs(1));
         let limits = limits_of(&group_of(MALLORY))?;
         let high: Option<u64> = limits.get("memory.high").and_then(|text| text.parse().ok());
@@ -55,7 +73,7 @@ fn never_below_use() -> Outcome {
             let what = format!("{HELD_MIB} MiB are in use, {MARGIN_MIB} MiB are to be left, and there is {limits:?}");
             return Err(rig.complaint(&what).into());
         }
-        let now = (cpu(&rig, MALLORY)?, cpu(&rig, VICTOR)?);
+        let now = cpu(&rig)?;
         if now.0 <= before.0 || now.1 <= before.1 {
             return Err(format!("somebody stands still: CPU time was {before:?} and is {now:?}").into());
         }

@@ -48,7 +48,13 @@ impl Person {
             return self.runs_here("load", load);
         }
         let command = format!("exec {} --load {}", std::env::current_exe()?.display(), load.join(" "));
-        let child = Command::new("su").args(["-l", self.name, "-c", &command]).stdin(Stdio::null()).spawn()?;
+        // It says that the load was killed, which is how all loads end.
+        let child = Command::new("su")
+            .args(["-l", self.name, "-c", &command])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         self.begun(child)
     }
 
@@ -75,6 +81,17 @@ impl Person {
             thread::sleep(Duration::from_millis(20));
         }
         Ok(load)
+    }
+
+    /// Resident memory of the loads, in bytes.
+    pub(crate) fn resident(self) -> io::Result<u64> {
+        let mut sum = 0;
+        for pid in self.loads()? {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+            sum += line.trim_matches([' ', '\t', 'k', 'B']).parse::<u64>().unwrap_or(0) << 10;
+        }
+        Ok(sum)
     }
 
     /// Processes under this user's UID.

@@ -127,10 +127,18 @@ impl Rig {
         Ok(Instant::now())
     }
 
-    /// Waits until some limit is on the group of `person`; gives the time at which it was seen.
-    pub(crate) fn until_limited(&self, person: Person) -> io::Result<Instant> {
+    /// Waits until the first value of a limit is on the group of `person`; gives the time at which it was seen.
+    pub(crate) fn until_touched(&self, person: Person) -> io::Result<Instant> {
         let what = format!("{} was not limited", person.name);
         self.until(&what, || Ok(!limits_of(&group_of(person))?.is_empty()))
+    }
+
+    /// Waits until the daemon shows that all of a limit is in force, and it is.
+    pub(crate) fn until_limited(&self, person: Person) -> io::Result<()> {
+        let what = format!("{} was not limited", person.name);
+        self.until(&what, || Ok(self.figures()?.is_limited(person)))?;
+        self.until_touched(person)?;
+        Ok(())
     }
 
     /// Waits until everything is as it was before the daemon was started for the first time.
@@ -169,6 +177,19 @@ impl Rig {
             daemon.wait()?;
         }
         Ok(())
+    }
+
+    /// Waits until the daemon has ended by itself, which must not look as if all were well.
+    pub(crate) fn until_failed(&mut self) -> io::Result<()> {
+        let Some(mut daemon) = self.daemon.take() else { return Err(io::Error::other("no daemon runs")) };
+        match end_of(&mut daemon, PATIENCE)? {
+            Some(status) if !status.success() => Ok(()),
+            Some(status) => Err(self.complaint(&format!("the daemon has ended with {status}"))),
+            None => {
+                self.daemon = Some(daemon);
+                Err(self.complaint("the daemon goes on"))
+            }
+        }
     }
 
     /// What `uidmeter release` says; it must succeed.

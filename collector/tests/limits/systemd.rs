@@ -19,6 +19,7 @@ pub(crate) const TESTS: Tests = &[
     ("a_login_makes_a_session_in_the_users_slice", login),
     ("a_limit_survives_daemon_reload", reload),
     ("a_limit_is_there_again_after_logout_and_login", logout),
+    ("work_outside_of_the_slice_is_told_as_out_of_reach", out_of_reach),
     ("an_administrator_who_reverts_is_not_fought", revert),
     ("an_administrator_who_sets_a_value_keeps_it", set_property),
 ];
@@ -95,6 +96,18 @@ fn logout() -> Outcome {
     let mut harmless = MALLORY.runs(&["wake", SECONDS, "0"])?;
     rig.until("the limit did not come back after login", || Ok(limits_of(&group_of(MALLORY))? == before))?;
     harmless.stop()?;
+    rig.end()?;
+    Ok(())
+}
+
+/// One hog in a session, and one in the service of these tests, as cron or sudo would have it.
+fn out_of_reach() -> Outcome {
+    let (rig, mut hog) = limited()?;
+    let mut other = MALLORY.runs_here("load", &["spin", SECONDS, "1"])?;
+    let told = || rig.figures()?.of("uidmeter_limit_unenforceable_cores", MALLORY);
+    rig.until("work outside of the slice was not told", || Ok(told()? > 0.3))?;
+    other.stop()?;
+    hog.stop()?;
     rig.end()?;
     Ok(())
 }
