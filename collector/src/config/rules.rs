@@ -1,7 +1,7 @@
 //! What must hold between settings, each of which is fine by itself.
 
 use super::{
-    Config, ListenAddress, Origin, Problem,
+    Config, ListenAddress, Mode, Origin, Problem,
     listen::may_listen,
     settings::{SETTINGS, Setting, find},
 };
@@ -12,6 +12,18 @@ pub(super) fn check(config: &Config, origins: &[Origin], problems: &mut Vec<Prob
     if config.bursts.peak_window < config.observe.sample_interval {
         let interval = named("observe", "sample_interval");
         problems.push(named("bursts", "peak_window").must_be(format!("no shorter than {}", interval.described())));
+    }
+    let limits = &config.limits;
+    if limits.mode == Mode::Enforce && limits.policy_file.is_some() {
+        // Renewed at each evaluation, and only while the sampler delivers.
+        for (section, key, time) in
+            [("limits", "interval", limits.interval), ("observe", "sample_interval", config.observe.sample_interval)]
+        {
+            if limits.lease < time * 3 {
+                let other = named(section, key).described();
+                problems.push(named("limits", "lease").must_be(format!("no shorter than three times {other}")));
+            }
+        }
     }
     let addresses = &config.web.listen_addresses;
     let twice = addresses.iter().enumerate().find(|(i, address)| addresses[..*i].contains(address));

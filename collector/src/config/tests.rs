@@ -355,6 +355,19 @@ fn every_setting_has_a_field_of_its_own() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_lease_outlives_what_renews_it() -> Outcome {
+    let enforced = ["--limits.mode=enforce", "--limits.policy-file=/x", "--limits.interval=4s", "--sample-interval=5s"];
+    let said = config("", &enforced).map(|_| ()).map_err(|error| error.to_string());
+    let said = said.err().ok_or("it is refused")?;
+    assert!(said.contains("three times limits.interval (4s)"), "{said}");
+    assert!(said.contains("three times observe.sample_interval (5s)"), "{said}");
+    // Nobody who enforces nothing is bothered.
+    config("", &enforced[1..])?;
+    config("", &[&enforced[..], &["--limits.lease=15s"]].concat())?;
+    Ok(())
+}
+
 /// A configuration with any value that a setting can have.
 fn any_value(kind: Kind, chosen: u64) -> String {
     let time = |least: Duration, most: Duration| {

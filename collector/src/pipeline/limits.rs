@@ -214,7 +214,18 @@ impl Thread {
         let mut due = Instant::now();
         loop {
             let config = self.settings.load();
+            // An evaluation that is due comes first: questions, however many, do not put it off.
             let wait = due.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                self.tick(&config);
+                due += config.limits.interval;
+                let now = Instant::now();
+                if due < now {
+                    // Not at once: rates over hardly any time would be noise.
+                    due = now + config.limits.interval;
+                }
+                continue;
+            }
             match inbox.recv_timeout(wait) {
                 Ok(Message::Asked(question, reply)) => {
                     let answer = self.answer(question);
@@ -223,12 +234,7 @@ impl Thread {
                 }
                 Ok(Message::Reload) => self.reload(&config),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.tick(&config);
-                    due += config.limits.interval;
-                    // Evaluations that were missed are not made up for.
-                    due = due.max(Instant::now());
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
         if let Some(hands) = self.hands.take()
