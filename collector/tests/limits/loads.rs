@@ -10,7 +10,7 @@ use std::{
 
 use nix::{
     sys::wait::{WaitPidFlag, waitpid},
-    unistd::{ForkResult, fork},
+    unistd::{ForkResult, fork, setsid},
 };
 
 /// `LOAD SECONDS [NUMBER]`.
@@ -31,6 +31,7 @@ fn begin(arguments: &[String]) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(number(0)?);
     match load.as_str() {
         "spin" => spin(end, number(1)?),
+        "crowd" => crowd(end, number(1)?),
         "wake" => wake(end, Duration::from_micros(number(1)?)),
         "storm" => storm(end, number(1)?),
         "hold" => hold(end, number(1)?),
@@ -53,6 +54,23 @@ fn busy_until(end: Instant) {
             hint::spin_loop();
         }
     }
+}
+
+/// Processes that never sleep, each in a session of its own.
+fn crowd(end: Instant, processes: u64) -> io::Result<()> {
+    for _ in 0..processes {
+        // SAFETY: this process has one thread, so the child may do anything.
+        if unsafe { fork() }?.is_child() {
+            // Fails for the leader of a group only, which a child is not.
+            let _ = setsid();
+            busy_until(end);
+            leave_after(Duration::ZERO);
+        }
+    }
+    for _ in 0..processes {
+        waitpid(None, None)?;
+    }
+    Ok(())
 }
 
 /// Somebody at a terminal: wakes every 5 ms and works for a moment.
