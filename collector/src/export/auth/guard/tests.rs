@@ -145,24 +145,32 @@ async fn hang_up(attempt: impl Future) {
     .await;
 }
 
-#[tokio::test]
-async fn a_right_password_is_remembered_even_if_its_client_has_hung_up() -> Outcome {
-    let rig = Rig::new(&rig::users(), "[failures]\nburst = 2\n")?;
-    let peer = network("10.0.0.1")?;
-    hang_up(rig.ask(&[&basic("ann", "sesame")], &peer)).await;
-    // This one waits for the first and is never computed.
-    hang_up(rig.ask(&[&basic("bob", "wrong")], &peer)).await;
-    // One is computed at a time: after this, the first is done. Of the two attempts, it has one, and gets the other.
-    assert_eq!(wrong_passwords(&rig, &network("10.0.0.2")?, 1).await, [(401, "password")]);
-    assert_eq!(rig.heard.password_checks(), 2);
-    assert!(rig.ask(&[&basic("ann", "sesame")], &peer).await.is_ok());
-    assert_eq!(rig.heard.password_checks(), 2, "remembered");
-    assert_eq!(wrong_passwords(&rig, &peer, 3).await, [(401, "password"), (401, "password"), (429, "limited")]);
-    // A wrong one counts although nobody waits for it.
-    let other = network("10.0.0.3")?;
-    hang_up(rig.ask(&[&basic("bob", "wrong")], &other)).await;
-    assert_eq!(wrong_passwords(&rig, &other, 2).await, [(401, "password"), (429, "limited")]);
-    Ok(())
+#[test]
+fn a_right_password_is_remembered_even_if_its_client_has_hung_up() -> Outcome {
+    // Nothing is computed while the only thread for it is held, so that it is certain who hangs up before what.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build()?;
+    runtime.block_on(async {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
+        let rig = Rig::new(&rig::users(), "[failures]\nburst = 2\n")?;
+        let peer = network("10.0.0.1")?;
+        hang_up(rig.ask(&[&basic("ann", "sesame")], &peer)).await;
+        // This one waits for the first and is never computed.
+        hang_up(rig.ask(&[&basic("bob", "wrong")], &peer)).await;
+        drop(release);
+        assert!(holding.await?.is_err(), "nothing was sent");
+        // One is computed at a time: after this, the first is done. Of the two attempts, it has one, and gets the other.
+        assert_eq!(wrong_passwords(&rig, &network("10.0.0.2")?, 1).await, [(401, "password")]);
+        assert_eq!(rig.heard.password_checks(), 2);
+        assert!(rig.ask(&[&basic("ann", "sesame")], &peer).await.is_ok());
+        assert_eq!(rig.heard.password_checks(), 2, "remembered");
+        assert_eq!(wrong_passwords(&rig, &peer, 3).await, [(401, "password"), (401, "password"), (429, "limited")]);
+        // A wrong one counts although nobody waits for it.
+        let other = network("10.0.0.3")?;
+        hang_up(rig.ask(&[&basic("bob", "wrong")], &other)).await;
+        assert_eq!(wrong_passwords(&rig, &other, 2).await, [(401, "password"), (429, "limited")]);
+        Ok(())
+    })
 }
 
 #[tokio::test]
