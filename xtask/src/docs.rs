@@ -1,8 +1,9 @@
 //! `docs`: writes the documents that are generated from tables in code. The tests that hold them together know how;
 //! this runs them with the order to write.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use crate::fleet;
 use crate::process::{self, heading};
 use crate::project::Project;
 
@@ -20,5 +21,8 @@ pub(crate) fn command(project: &Project) -> Result<()> {
     let mut test = project.cargo();
     test.env("UIDMETER_BLESS", "1").args(["test", "--package", "collector", "--lib", "--", "--exact", METRICS]);
     test.args(CONFIGURATION);
-    process::run(&mut test)
+    process::run(&mut test)?;
+    heading("writing docs/FEATURES.md");
+    std::fs::write(project.root().join("docs/FEATURES.md"), fleet::document(project)?)
+        .context("cannot write docs/FEATURES.md")
 }

@@ -7,6 +7,7 @@ mod bench;
 mod daemon;
 mod docs;
 mod ebpf;
+mod fleet;
 mod linker;
 mod lint;
 mod packages;
@@ -64,6 +65,12 @@ enum Verb {
         /// Which tiers to run.
         tiers: Vec<test::Tier>,
     },
+    /// Hold packaging/ against the real programs that read it.
+    Fleet {
+        /// Only checks whose name contains this.
+        #[arg(long)]
+        filter: Option<String>,
+    },
     /// Boot Debian's kernels in QEMU and run the kernel suite in each.
     VmTest(vm::Arguments),
     /// Measure.
@@ -94,6 +101,7 @@ fn perform(project: &Project, verb: Verb) -> Result<bool> {
         Verb::Docs => docs::command(project).map(|()| true),
         Verb::Lint => lint::command(project),
         Verb::Test { tiers } => Ok(test::command(project, &tiers)),
+        Verb::Fleet { filter } => fleet::run(project, filter.as_deref()).map(|counts| counts.failed == 0),
         Verb::VmTest(arguments) => vm::command(project, &arguments),
         Verb::Bench(bench) => bench::command(project, &bench),
     }

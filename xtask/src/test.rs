@@ -27,10 +27,12 @@ pub(crate) enum Tier {
     Limits,
     /// Runs against real servers.
     Peers,
+    /// Holds packaging/ against the real programs that read it.
+    Fleet,
 }
 
 impl Tier {
-    const ALL: [Self; 5] = [Self::Unit, Self::Kernel, Self::Vm, Self::Limits, Self::Peers];
+    const ALL: [Self; 6] = [Self::Unit, Self::Kernel, Self::Vm, Self::Limits, Self::Peers, Self::Fleet];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +41,7 @@ impl Tier {
             Self::Vm => "vm",
             Self::Limits => "limits",
             Self::Peers => "peers",
+            Self::Fleet => "fleet",
         }
     }
 
@@ -49,6 +52,7 @@ impl Tier {
             Self::Vm => crate::vm::run_all(project),
             Self::Limits => crate::vm::run_limits(project),
             Self::Peers => tiers::peers(project),
+            Self::Fleet => crate::fleet::run(project, None),
         }
     }
 }

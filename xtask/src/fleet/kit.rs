@@ -1,0 +1,42 @@
+//! What the checks share: where the project is, a folder to write into, and the programs of Debian packages.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::packages::{self, Wanted};
+use crate::project::Project;
+
+/// Handed to every check.
+pub(super) struct Kit<'a> {
+    project: &'a Project,
+    scratch: tempfile::TempDir,
+}
+
+impl<'a> Kit<'a> {
+    pub(super) fn new(project: &'a Project) -> Result<Self> {
+        Ok(Self { project, scratch: tempfile::tempdir()? })
+    }
+
+    pub(super) fn project(&self) -> &'a Project {
+        self.project
+    }
+
+    /// A file or folder of `packaging/`.
+    pub(super) fn packaging(&self, path: &str) -> PathBuf {
+        self.project.root().join("packaging").join(path)
+    }
+
+    /// A folder that is removed at the end.
+    pub(super) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+}
+
+/// `program` of a Debian package, fetched and unpacked unless it is there already; `program` is its path in the package.
+///
+/// # Errors
+/// The package cannot be had.
+pub(super) fn debian(wanted: Wanted, program: &str) -> Result<PathBuf> {
+    Ok(packages::unpacked(wanted)?.join(program))
+}
