@@ -4,6 +4,7 @@
 mod checks;
 mod features;
 mod kit;
+mod server;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

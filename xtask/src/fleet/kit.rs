@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::daemon;
 use crate::packages::{self, Wanted};
+use crate::process;
 use crate::project::Project;
 
 /// Handed to every check.
@@ -30,6 +32,24 @@ impl<'a> Kit<'a> {
     /// A folder that is removed at the end.
     pub(super) fn scratch(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// The daemon, built for release.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(super) fn daemon(&self) -> Result<PathBuf> {
+        daemon::build(self.project)?;
+        Ok(self.project.daemon())
+    }
+
+    /// `loadtests`, which simulates hosts. Not for release: it is built anyway for the unit tests.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(super) fn loadtests(&self) -> Result<PathBuf> {
+        process::run(self.project.cargo().args(["build", "--package", "loadtests"]))?;
+        Ok(self.project.target().join("debug/loadtests"))
     }
 }
 
