@@ -62,6 +62,13 @@ const MODES: [Mode; 9] = [
     },
 ];
 
+/// A right certificate with a wrong second credential: the files of the host, the heading of the scrape block, the file that the
+/// block names, and the one that it gets instead. Hosts of their own, since guesses count against an address.
+const GUESSES: [(&str, Option<&str>, &str, &str, &str); 2] = [
+    ("mtls-basic.yml", None, WITH_PASSWORD, "uidmeter.password", "guessed.password"),
+    ("mtls.yml", Some("jwt.toml"), WITH_TOKEN, "uidmeter.token", "forged.token"),
+];
+
 /// All hosts at once, and each Prometheus with a job for each block: so it takes no longer than the slowest of them.
 #[test]
 fn every_prometheus_comes_in_as_documented_and_in_no_other_way() -> Outcome {
@@ -82,8 +89,17 @@ fn every_prometheus_comes_in_as_documented_and_in_no_other_way() -> Outcome {
         }
         hosts.push(host);
     }
+    for (web_config, auth_file, heading, right, wrong) in GUESSES {
+        let host = Host::start_guarded(Some(site.path(web_config)), auth_file.map(|name| site.path(name)))?;
+        let job = site.job(heading, &format!("refused {wrong}"), host.address)?;
+        let guessed = job.replace(right, wrong);
+        assert_ne!(job, guessed, "the block under {heading:?} names {right}");
+        jobs += &guessed;
+        hosts.push(host);
+    }
     let blocks = |of: fn(&Mode) -> &'static [&'static str]| MODES.iter().map(|mode| of(mode).len()).sum::<usize>();
-    let (admitted, refused) = (blocks(|mode| mode.admits), blocks(|mode| mode.refuses) + MODES.len() - 1);
+    let (admitted, refused) =
+        (blocks(|mode| mode.admits), blocks(|mode| mode.refuses) + MODES.len() - 1 + GUESSES.len());
     for prometheus in Prometheus::all(&jobs)? {
         let counted = |number: usize| -> Result<_, Box<dyn Error>> { Ok(is(f64::from(u32::try_from(number)?))) };
         prometheus

@@ -39,6 +39,10 @@ impl Site {
         site.write_secret("uidmeter.password", "change-me")?;
         site.keygen("token", "current")?;
         site.mint("token", "current")?;
+        // What somebody with a right certificate may try: a guess, and a token that another key signed under the same name.
+        site.write_secret("guessed.password", "change-you")?;
+        site.keygen("forged", "current")?;
+        site.mint_into("forged.token", "forged", "current")?;
         Ok(site)
     }
 
@@ -80,10 +84,14 @@ impl Site {
 
     /// Puts a token of that key where Prometheus looks for it.
     pub(crate) fn mint(&self, name: &str, kid: &str) -> Result<()> {
+        self.mint_into("uidmeter.token", name, kid)
+    }
+
+    fn mint_into(&self, file: &str, name: &str, kid: &str) -> Result<()> {
         let key = self.path(&format!("{name}.key"));
         let key = key.to_string_lossy();
         let words = ["mint", "--subject", "prometheus", "--issuer", "fleet.example", "--audience", "uidmeter"];
-        token(&[words.as_slice(), &["--kid", kid, "--key", &key, "--out"]].concat(), &self.path("uidmeter.token"))
+        token(&[words.as_slice(), &["--kid", kid, "--key", &key, "--out"]].concat(), &self.path(file))
     }
 
     /// The job of the documented scrape block under `heading`, under another name and for a host at `address`.
