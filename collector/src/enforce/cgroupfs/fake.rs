@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     rc::Rc,
@@ -93,6 +93,8 @@ pub(in crate::enforce) struct Kernel {
     pub(in crate::enforce) life: Life,
     /// Fails writes to files of this name with this number.
     pub(in crate::enforce) refuses: Rc<RefCell<BTreeMap<String, i32>>>,
+    /// Takes writes to files of these names and does nothing.
+    pub(in crate::enforce) swallows: Rc<RefCell<BTreeSet<String>>>,
     /// Every process that is moved leaves a child behind, so many times.
     pub(in crate::enforce) storm: Rc<Cell<u32>>,
     born: Rc<Cell<u64>>,
@@ -106,6 +108,7 @@ impl Kernel {
             state: Rc::default(),
             life: Life::of(usize::MAX),
             refuses: Rc::default(),
+            swallows: Rc::default(),
             storm: Rc::default(),
             born: Rc::new(Cell::new(100)),
         };
@@ -168,6 +171,9 @@ impl Kernel {
         let Some(group) = state.groups.get(&folder).cloned() else { return error(libc::ENOENT) };
         if let Some(number) = self.refuses.borrow().get(name) {
             return error(*number);
+        }
+        if self.swallows.borrow().contains(name) {
+            return Ok(());
         }
         let text = text.trim();
         match name {

@@ -327,6 +327,45 @@ fn a_write_that_fails_leaves_what_was_before_and_says_why() -> Done {
 }
 
 #[test]
+fn a_write_that_does_nothing_is_no_success() -> Done {
+    let host = Host::new()?;
+    let before = host.state();
+    let (mut keeper, _) = host.enforcer(usize::MAX)?;
+    host.kernel.swallows.borrow_mut().insert("memory.high".into());
+    let outcome = keeper.set(&order(UID, limits()), host.now);
+    assert!(matches!(&outcome, Outcome::Failed { why } if why.contains("memory.high")), "{outcome:?}");
+    assert_eq!(host.state(), before);
+    // What only seems to be given back is not forgotten.
+    host.kernel.swallows.borrow_mut().clear();
+    keeper.set(&order(UID, limits()), host.now);
+    host.kernel.swallows.borrow_mut().insert("memory.high".into());
+    assert!(matches!(keeper.clear(UID, None), Outcome::Failed { .. }));
+    assert_eq!(keeper.owed().collect::<Vec<_>>(), [UID]);
+    host.kernel.swallows.borrow_mut().clear();
+    keeper.tick(host.now + LEASE);
+    assert_eq!(host.state(), before);
+    Ok(())
+}
+
+#[test]
+fn a_burst_is_lowered_before_its_quota_and_raised_after_it() -> Done {
+    let host = Host::new()?;
+    let own = host.kernel.group("uidmeter-20001")?;
+    host.kernel.admin(&Path::new(ROOT).join("cgroup.subtree_control"), "+cpu")?;
+    host.kernel.admin(&own.join("cpu.max"), "300000 100000")?;
+    host.kernel.admin(&own.join("cpu.max.burst"), "250000")?;
+    let before = host.state();
+    let (mut keeper, _) = host.enforcer(usize::MAX)?;
+    let limit = Limits { cpu_max: Millicores::new(1_500), ..Limits::default() };
+    applied(&keeper.set(&order(UID, limit), host.now));
+    assert_eq!(host.file("uidmeter-20001/cpu.max"), "150000 100000");
+    assert_eq!(host.file("uidmeter-20001/cpu.max.burst"), "0");
+    assert_eq!(keeper.clear(UID, None), Outcome::Cleared { changed: true });
+    assert_eq!(host.state(), before);
+    Ok(())
+}
+
+#[test]
 fn a_group_that_vanishes_is_made_anew_or_forgotten() -> Done {
     let host = Host::new()?;
     let before = host.state();
