@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 use collector::{
     config::{ObserveFlags, RunFlags},
     token::TokenCommand,
@@ -60,7 +60,7 @@ pub(crate) enum Command {
         command: LimitsCommand,
     },
     /// Give back every limit that an enforcer left when it died
-    #[command(after_help = failure::EXIT_CODES)]
+    #[command(after_help = failure::EXIT_CODES, mut_args(about_limits))]
     Release {
         #[command(flatten)]
         flags: RunFlags,
@@ -84,6 +84,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LimitsCommand {
     /// Tell who is limited, and whether that works
+    #[command(mut_args(about_the_daemon))]
     List {
         /// Print JSON
         #[arg(long)]
@@ -92,6 +93,7 @@ pub(crate) enum LimitsCommand {
         flags: RunFlags,
     },
     /// Tell everything about one user: rule, reason with its numbers, and what is out of reach
+    #[command(mut_args(about_the_daemon))]
     Explain {
         /// Name or UID
         #[arg(value_name = "USER")]
@@ -100,6 +102,7 @@ pub(crate) enum LimitsCommand {
         flags: RunFlags,
     },
     /// Keep a limited user's limits as they are, whatever is measured, until released
+    #[command(mut_args(about_the_daemon))]
     Hold {
         /// Name or UID
         #[arg(value_name = "USER")]
@@ -108,6 +111,7 @@ pub(crate) enum LimitsCommand {
         flags: RunFlags,
     },
     /// Release a user at once, and leave him alone for a while
+    #[command(mut_args(about_the_daemon))]
     Release {
         /// Name or UID
         #[arg(value_name = "USER")]
@@ -118,6 +122,18 @@ pub(crate) enum LimitsCommand {
         #[command(flatten)]
         flags: RunFlags,
     },
+}
+
+/// Every setting can be given, as to the daemon itself; only those about limits are worth a line of help.
+fn about_limits(arg: Arg) -> Arg {
+    let is_noise = arg.get_help_heading().is_some() && !arg.get_id().as_str().starts_with("limits.");
+    if is_noise { arg.hide(true) } else { arg }
+}
+
+/// As [`about_limits`], where only the daemon is asked.
+fn about_the_daemon(arg: Arg) -> Arg {
+    let is_noise = arg.get_help_heading().is_some() && arg.get_id() != "limits.control-socket";
+    if is_noise { arg.hide(true) } else { arg }
 }
 
 impl LimitsCommand {

@@ -5,6 +5,7 @@ mod limits;
 mod privileges;
 mod reload;
 mod sampler;
+mod service;
 pub mod web;
 
 use std::{io, sync::Arc, time::SystemTime};
@@ -127,16 +128,23 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
             .map_err(system("the thread that limits"))?;
     let exporter = Arc::new(Exporter::new(Box::new(sampler.gatherer()), Arc::clone(&own)));
     let scheme = if web.is_encrypted() { "https" } else { "http" };
+    let mut places = Vec::new();
     for address in web.addresses() {
-        tracing::info!("serving {scheme}://{address}{}", config.web.telemetry_path);
+        let place = format!("{scheme}://{address}{}", config.web.telemetry_path);
+        tracing::info!("serving {place}");
+        places.push(place);
     }
+    let status = format!("serving {}", places.join(" "));
     let reports = Arc::clone(&own);
     let report = Arc::new(move |successful| reports.config_reload(Part::Web, successful, SystemTime::now()));
     let served = runtime.block_on(async {
         let serving = web.into_server(exporter, report, own.expiry());
-        let reloader = Reloader::new(loaded.clone(), settings, sampler.gatherer(), own).with_web(serving.reloader());
+        let reloader =
+            Reloader::new(loaded.clone(), Arc::clone(&settings), sampler.gatherer(), own).with_web(serving.reloader());
         let reloader = reloader.with_limits(limiter.as_ref().map(Limiter::messages));
+        tokio::spawn(service::keep_alive(sampler.gatherer(), settings));
         tokio::spawn(reload::on_each(hangup, Arc::new(reloader)));
+        service::ready(&status);
         serve(serving, &lost).await
     });
     if let Some(limiter) = limiter {
@@ -161,6 +169,7 @@ async fn serve(serving: web::Serving, lost: &Notify) -> io::Result<bool> {
                 _ = interrupt.recv() => {}
                 () = lost.notified() => is_lost = true,
             }
+            service::stopping();
             tracing::info!("stopping");
         })
         .await;

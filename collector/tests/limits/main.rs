@@ -15,6 +15,7 @@ mod loads;
 mod memory;
 mod people;
 mod rig;
+mod service;
 #[path = "../support/daemon.rs"]
 mod support;
 mod systemd;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     }
     let tests: &[Tests] = match std::env::var("UIDMETER_LIMITS_MACHINE").as_deref() {
         Ok("cgroupfs") => &[cgroupfs::TESTS, faults::TESTS, harm::TESTS, memory::TESTS, escapes::TESTS, deaths::TESTS],
-        Ok("systemd") => &[systemd::TESTS, faults::TESTS, harm::TESTS, deaths::TESTS],
+        Ok("systemd") => &[systemd::TESTS, service::TESTS, faults::TESTS, harm::TESTS, deaths::TESTS],
         _ => &[],
     };
     let trials = tests.iter().copied().flatten().map(|(name, test)| Trial::test(*name, *test)).collect();

@@ -25,7 +25,7 @@ pub(crate) const TESTS: Tests = &[
 ];
 
 /// Who is limited stays so for a while, whatever he does.
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 [users]
 grace = "0s"
 [[rule]]
@@ -62,7 +62,7 @@ fn limited() -> io::Result<(Rig, Load)> {
 }
 
 /// Runs systemctl as an administrator does.
-fn systemctl(words: &[&str]) -> io::Result<()> {
+pub(crate) fn systemctl(words: &[&str]) -> io::Result<()> {
     let output = Command::new("systemctl").args(words).output()?;
     if output.status.success() {
         return Ok(());
