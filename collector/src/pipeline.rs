@@ -20,7 +20,7 @@ pub use self::{
     limits::{LimitsError, SystemDirectory, enforcer_settings, guard, policy},
     privileges::PrivilegeError,
     reload::{Settings, merge},
-    sampler::Sampler,
+    sampler::{Sampler, SteppedSampler},
 };
 use crate::{
     config::{Loaded, Observe, Probes},

@@ -129,14 +129,23 @@ impl Users {
     /// # Errors
     /// The threads cannot be started.
     pub fn with_lookup(lookup: Box<Lookup>) -> io::Result<Self> {
-        Ok(Self {
+        Ok(Self::at_desk(Desk::start(lookup.into())?))
+    }
+
+    /// Names from `lookup`, asked without a thread in between: it must never block. For hosts that are simulated.
+    pub fn at_once(lookup: Box<Lookup>) -> Self {
+        Self::at_desk(Desk::at_once(lookup.into()))
+    }
+
+    fn at_desk(desk: Desk) -> Self {
+        Self {
             seen: HashMap::new(),
             names: Names::default(),
-            desk: Desk::start(lookup.into())?,
+            desk,
             round: (Vec::new(), None),
             timeout: TIMEOUT,
             wanted: true,
-        })
+        }
     }
 
     /// Whether names are `wanted`, and the longest time for one look-up: after it, another thread sees to the others.

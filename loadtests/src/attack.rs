@@ -29,13 +29,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nix::{
-    sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::Pid,
-};
+use nix::unistd::Pid;
 
 use self::{attackers::Attack, client::Target as Server, scraper::Scrapes, site::Site};
-use crate::{child::Child, interrupt::Interrupt, table::Table, target::Target};
+use crate::{child::Child, descriptors, interrupt::Interrupt, table::Table, target::Target};
 
 /// What can be said on the command line.
 #[derive(Args, Debug)]
@@ -56,6 +53,7 @@ pub(crate) struct Flags {
 /// For server and clients to come up, and for memory to come down.
 const SETTLE: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(20);
+/// Hundreds of connections need as many.
 const DESCRIPTORS: u64 = 4096;
 
 const SLOWEST: Target = Target { figure: "p99 of a scrape under attack", at_most: 100.0, unit: "ms" };
@@ -72,7 +70,7 @@ pub(crate) struct Running {
 /// Measures and prints; tells whether every target is met.
 pub(crate) fn run(flags: &Flags) -> Result<bool> {
     let interrupt = Interrupt::catch()?;
-    raise_descriptors()?;
+    descriptors::raise(DESCRIPTORS)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut met = cost::run(&runtime, flags.threads, &interrupt)?;
     if !flags.only_cost {
@@ -189,14 +187,4 @@ impl Running {
         let line = page.lines().find_map(|line| line.strip_prefix("uidmeter_ticks_late_total "));
         line.and_then(|value| value.parse().ok()).context("the page has no uidmeter_ticks_late_total")
     }
-}
-
-/// Hundreds of connections need as many descriptors.
-fn raise_descriptors() -> Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < DESCRIPTORS {
-        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard)
-            .context("cannot raise the number of open files")?;
-    }
-    Ok(())
 }

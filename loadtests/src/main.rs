@@ -8,7 +8,9 @@
 mod attack;
 mod child;
 mod daemon;
+mod descriptors;
 mod interrupt;
+mod nodes;
 mod overhead;
 mod pipe;
 mod policy;
@@ -46,6 +48,8 @@ enum Question {
     /// Serves users who do not exist, for the other tests
     #[command(hide = true)]
     Simulate(simulate::Flags),
+    /// Serves many simulated hosts, each at a loopback address of its own, until standard input ends
+    Nodes(nodes::Flags),
     /// Whether scrapes come through while the web server is under attack; what TLS and tokens cost
     Attack(attack::Flags),
     /// The server that `attack` attacks
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Question::Scrape(flags) => scrape::run(&flags),
         Question::Policy(flags) => policy::run(&flags),
         Question::Simulate(flags) => simulate::run(&flags).map(|()| true),
+        Question::Nodes(flags) => nodes::run(&flags).map(|()| true),
         Question::Attack(flags) => attack::run(&flags),
         Question::Attacked(flags) => attack::server::run(&flags),
     };

@@ -112,9 +112,9 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Makes pages of what `gather` reads and `own` counts. Starts a thread.
+    /// Makes pages of what `gather` reads and `own` counts. Starts a thread at the first long page.
     pub fn new(gather: Box<dyn Gather>, own: Arc<OwnMetrics>) -> Self {
-        Self { gather, own, kept: Mutex::default(), company: COMPANY, press: Press::start() }
+        Self { gather, own, kept: Mutex::default(), company: COMPANY, press: Press::default() }
     }
 
     /// What the process counts about itself.

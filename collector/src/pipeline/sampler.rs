@@ -4,6 +4,7 @@
 
 mod books;
 mod host;
+mod stepped;
 
 use std::{
     future::Future,
@@ -20,6 +21,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+pub use self::stepped::SteppedSampler;
 use self::{
     books::Books,
     host::{HostContext, MOST_AGE},
@@ -72,27 +74,8 @@ impl Sampler {
         settings: Arc<Settings>,
     ) -> io::Result<Self> {
         let (requests, inbox) = channel();
-        let published = Arc::new(Published::default());
-        published.store(Arc::new(View {
-            probes: source.probes().into(),
-            kernel_memory: source.kernel_memory(),
-            user_slots: source.user_slots(),
-            ..View::default()
-        }));
-        let mut state = State {
-            source,
-            users,
-            own,
-            published: Arc::clone(&published),
-            at_last_tick: Arc::default(),
-            spare: None,
-            generation: 0,
-            settings,
-            host: HostContext::default(),
-            books: Books::default(),
-        };
-        state.tick(false);
-        state.maintain();
+        let published = Arc::default();
+        let mut state = State::new(source, users, own, settings, &published);
         let thread = thread::Builder::new().name("sampler".into()).spawn(move || state.run(&inbox))?;
         Ok(Self { thread, requests, published })
     }
@@ -165,6 +148,37 @@ struct State {
 }
 
 impl State {
+    /// Publishes a first view.
+    fn new(
+        source: Box<dyn Source>,
+        users: Users,
+        own: Arc<OwnMetrics>,
+        settings: Arc<Settings>,
+        published: &Arc<Published>,
+    ) -> Self {
+        published.store(Arc::new(View {
+            probes: source.probes().into(),
+            kernel_memory: source.kernel_memory(),
+            user_slots: source.user_slots(),
+            ..View::default()
+        }));
+        let mut state = Self {
+            source,
+            users,
+            own,
+            published: Arc::clone(published),
+            at_last_tick: Arc::default(),
+            spare: None,
+            generation: 0,
+            settings,
+            host: HostContext::default(),
+            books: Books::default(),
+        };
+        state.tick(false);
+        state.maintain();
+        state
+    }
+
     fn run(&mut self, inbox: &Receiver<Message>) {
         let mut due = Instant::now() + self.interval();
         let mut maintained = Instant::now();

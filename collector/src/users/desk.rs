@@ -25,6 +25,8 @@ type Answer = (Uid, Option<Known>);
 pub(super) struct Desk {
     shared: Arc<Shared>,
     lookup: Arc<Lookup>,
+    /// Threads that should be at work. Without any, whoever asks is answered at once.
+    workers: usize,
 }
 
 struct Shared {
@@ -67,17 +69,29 @@ impl fmt::Debug for Desk {
 impl Desk {
     /// Starts the threads.
     pub(super) fn start(lookup: Arc<Lookup>) -> io::Result<Self> {
-        let shared = Shared { state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
-        let desk = Self { shared: Arc::new(shared), lookup };
+        let desk = Self::new(lookup, WORKERS);
         for _ in 0..WORKERS {
             desk.hire(&mut desk.shared.lock())?;
         }
         Ok(desk)
     }
 
+    /// Without threads: `lookup` is asked by whoever asks, and must not block.
+    pub(super) fn at_once(lookup: Arc<Lookup>) -> Self {
+        Self::new(lookup, 0)
+    }
+
+    fn new(lookup: Arc<Lookup>, workers: usize) -> Self {
+        let shared = Shared { state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
+        Self { shared: Arc::new(shared), lookup, workers }
+    }
+
     /// Puts questions into the line.
     pub(super) fn ask(&self, questions: Vec<Uid>) {
-        if !questions.is_empty() {
+        if self.workers == 0 {
+            let answers = questions.into_iter().map(|uid| answer(uid, &self.lookup));
+            self.shared.lock().answers.extend(answers);
+        } else if !questions.is_empty() {
             self.shared.lock().line.extend(questions);
             self.shared.work.notify_all();
         }
@@ -121,7 +135,7 @@ impl Desk {
                 thread.given_up = true;
             }
         }
-        while state.at_work() < WORKERS && state.threads.len() < MOST_THREADS {
+        while state.at_work() < self.workers && state.threads.len() < MOST_THREADS {
             if let Err(error) = self.hire(&mut state) {
                 tracing::warn!(%error, "cannot start another thread that looks up names");
                 return;
@@ -157,6 +171,12 @@ impl State {
     }
 }
 
+fn answer(uid: Uid, lookup: &Arc<Lookup>) -> Answer {
+    let known =
+        lookup(uid).and_then(|Entry { name, groups }| Some(Known { name: shown(&name)?, groups: groups.into() }));
+    (uid, known)
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -165,10 +185,9 @@ impl Shared {
     /// The life of thread `number`.
     fn work(&self, number: usize, lookup: &Arc<Lookup>) {
         while let Some(uid) = self.next_question(number) {
-            let known = lookup(uid)
-                .and_then(|Entry { name, groups }| Some(Known { name: shown(&name)?, groups: groups.into() }));
+            let answer = answer(uid, lookup);
             let mut state = self.lock();
-            state.answers.push((uid, known));
+            state.answers.push(answer);
             let given_up = state.threads.get_mut(&number).is_none_or(|thread| {
                 thread.asking = None;
                 thread.given_up

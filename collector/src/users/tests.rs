@@ -77,6 +77,18 @@ fn settle(users: &mut Users, range: std::ops::Range<u32>, now: Instant) -> Names
 }
 
 #[test]
+fn without_threads_whoever_asks_has_the_names_at_once() {
+    let asker = thread::current().id();
+    let mut users =
+        Users::at_once(Box::new(move |uid| (thread::current().id() == asker).then(|| uid.to_string().into())));
+    let now = Instant::now();
+    assert_eq!(name(&users.names_within(uids(1..3), now, Duration::ZERO), 2), Some("2"));
+    // Nobody is hired when a look-up would be overdue.
+    users.names(uids(1..4), now + 2 * TIMEOUT);
+    assert!(format!("{users:?}").contains("threads: 0"), "{users:?}");
+}
+
+#[test]
 fn a_name_service_that_hangs_stops_nobody() -> io::Result<()> {
     let doors = Doors::closed_for(0..100);
     let mut users = doors.users()?;

@@ -29,6 +29,13 @@ pub(in crate::pipeline) struct Clockwork {
     dropped: Arc<AtomicU64>,
 }
 
+impl Clockwork {
+    /// How often it has been read.
+    pub(super) fn readings(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.readings)
+    }
+}
+
 impl Source for Clockwork {
     fn read(&mut self, snapshot: &mut Snapshot) {
         let reading = self.readings.fetch_add(1, Ordering::Relaxed) + 1;
@@ -72,13 +79,13 @@ fn start(source: Clockwork, interval: Duration) -> Result<Sampler, Box<dyn Error
     Ok(Sampler::start(Box::new(source), users, Arc::new(OwnMetrics::new()?), Arc::new(settings))?)
 }
 
-fn settings(interval: Duration) -> Settings {
+pub(super) fn settings(interval: Duration) -> Settings {
     let mut config = Config::default();
     config.observe.sample_interval = interval;
     Settings::new(config)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Box<dyn Error>> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Box<dyn Error>> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
