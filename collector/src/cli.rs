@@ -3,6 +3,7 @@
 use clap::{Arg, Args, Parser, Subcommand};
 use collector::{
     config::{ObserveFlags, RunFlags},
+    init::InitFlags,
     token::TokenCommand,
 };
 
@@ -23,6 +24,12 @@ pub(crate) enum Command {
     Run {
         #[command(flatten)]
         flags: RunFlags,
+    },
+    /// Write what this host needs to be scraped, and tell what is to be done at the other end
+    #[command(after_help = failure::EXIT_CODES)]
+    Init {
+        #[command(flatten)]
+        flags: InitFlags,
     },
     /// Tell everything that is wrong with the configuration, without starting anything
     #[command(after_help = failure::EXIT_CODES)]

@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
+    init::InitError,
     pipeline::{LimitsError, PrivilegeError, RunError, web::OpenError},
     policy::PolicyErrors,
     source::ebpf::{Lacking, LoadError},
@@ -114,6 +115,16 @@ impl From<RunError> for Failure {
             RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
             RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        let code = match error {
+            InitError::Usage(_) => USAGE,
+            InitError::File(_) => UNEXPECTED,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

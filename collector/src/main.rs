@@ -18,7 +18,7 @@ use std::{
 use clap::Parser as _;
 use collector::{
     config::{Loaded, Observe},
-    pipeline, token,
+    init, pipeline, token,
 };
 
 use self::{
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run { flags } => pipeline::run(&Loaded::new(&flags)?)?,
+        Command::Init { flags } => write!(std::io::stdout(), "{}", init::run(&flags, SystemTime::now())?)?,
         Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,

@@ -13,7 +13,7 @@
 mod inspect;
 mod keygen;
 mod mint;
-mod place;
+pub(crate) mod place;
 
 use std::{path::PathBuf, time::SystemTime};
 

@@ -20,7 +20,10 @@ fn help_pages_are_as_they_were_read() -> Outcome {
     for (arguments, file) in [
         (&[][..], "help.txt"),
         (&["run"], "help-run.txt"),
+        (&["init"], "help-init.txt"),
         (&["check-config"], "help-check-config.txt"),
+        (&["limits", "list"], "help-limits-list.txt"),
+        (&["release"], "help-release.txt"),
         (&["top"], "help-top.txt"),
         (&["doctor"], "help-doctor.txt"),
         (&["token", "keygen"], "help-token-keygen.txt"),

@@ -103,8 +103,11 @@ impl Serving {
     fn start(flags: &Flags) -> Result<Self> {
         let places = Places::new(flags.first, flags.port, flags.count)?;
         descriptors::raise(FILES * u64::from(flags.count) + OTHER_FILES)?;
-        let nodes: Vec<Node> =
-            places.addresses().zip(u64::from(flags.seed)..).map(|place| Node::open(flags, place)).collect::<Result<_>>()?;
+        let nodes: Vec<Node> = places
+            .addresses()
+            .zip(u64::from(flags.seed)..)
+            .map(|place| Node::open(flags, place))
+            .collect::<Result<_>>()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         // Files are looked at and passwords computed by threads that may block: for few hosts at a time.
         let builder = builder.worker_threads(flags.threads.into()).max_blocking_threads(flags.threads.into());

@@ -10,8 +10,13 @@ use super::{
 
 /// The file that packages install: every setting, commented out, at its default.
 pub fn sample() -> String {
+    sample_of(&Config::default())
+}
+
+/// The same with what differs in `config` set.
+pub fn sample_of(config: &Config) -> String {
     let mut text = format!(
-        "# {DEFAULT_FILE}: the settings of uidmeter, all at their defaults.\n\
+        "# {DEFAULT_FILE}: the settings of uidmeter; those with a # are at their defaults.\n\
          #\n\
          # Remove the # before a setting to change it; flags of `uidmeter run` win over this file. Check your changes with\n\
          # `uidmeter check-config`, and apply them with `systemctl reload uidmeter` (SIGHUP). Passwords and keys do not\n\
@@ -26,7 +31,9 @@ pub fn sample() -> String {
             for comment in wrapped(&format!("{}. Must be {}.{restart}", setting.help, setting.kind.allowed()), 116) {
                 line(&mut text, &format!("# {comment}"));
             }
-            line(&mut text, &format!("#{}", assignment(setting, &defaults)));
+            let (usual, wanted) = (assignment(setting, &defaults), assignment(setting, config));
+            let is_usual = if usual == wanted { "#" } else { "" };
+            line(&mut text, &format!("{is_usual}{wanted}"));
         }
     }
     text

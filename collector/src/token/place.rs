@@ -13,14 +13,14 @@ use super::TokenError;
 
 /// To whom a file will belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     uid: Uid,
     gid: Option<Gid>,
 }
 
 impl Owner {
     /// From `USER` or `USER:GROUP`, by name or number.
-    pub(super) fn parse(text: &str) -> Result<Self, TokenError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TokenError> {
         let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
         let unknown = |what: &str, name: &str| TokenError::Usage(format!("--owner: there is no {what} {name:?}"));
         let known = match user.parse() {
@@ -41,7 +41,7 @@ fn find_group(name: &str) -> Result<Gid, TokenError> {
 
 /// What stands at the path already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Present {
+pub(crate) enum Present {
     /// Is kept, and nothing is written.
     Kept,
     /// Is replaced at once: who reads it sees the old or the new.
@@ -49,7 +49,7 @@ pub(super) enum Present {
 }
 
 /// Puts `bytes` into `path`.
-pub(super) fn put(
+pub(crate) fn put(
     path: &Path,
     bytes: &[u8],
     mode: u32,

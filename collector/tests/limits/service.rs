@@ -161,8 +161,9 @@ fn enforces() -> Outcome {
     }
     // Daemon and enforcer at once, without a chance to undo anything themselves.
     systemctl(&["kill", "--kill-who=all", "--signal=KILL", "uidmeter"])?;
-    hog.stop()?;
+    // He is still there: a slice that goes with its last session would take its limits along.
     service.until("somebody stayed limited", || Ok(!is_limited()?))?;
+    hog.stop()?;
     systemctl(&["stop", "uidmeter"])?;
     if is_limited()? {
         return Err(service.complaint("somebody is limited after it was stopped").into());

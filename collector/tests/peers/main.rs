@@ -8,6 +8,7 @@ mod curl;
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod figures;
+mod first_hour;
 mod formats;
 mod host;
 mod modes;
