@@ -35,4 +35,6 @@ pub mod export;
 
 pub mod token;
 
+pub mod fleet;
+
 pub mod pipeline;

@@ -1,9 +1,12 @@
 //! Writes a file whole or not at all: into a temporary one beside it, to the disk, then by renaming.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{File, Metadata, Permissions},
     io::{self, Write as _},
-    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::Path,
 };
 
@@ -13,14 +16,19 @@ use super::TokenError;
 
 /// To whom a file will belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     uid: Uid,
     gid: Option<Gid>,
 }
 
 impl Owner {
+    /// Of a file that is there.
+    pub(crate) fn of(file: &Metadata) -> Self {
+        Self { uid: Uid::from_raw(file.uid()), gid: Some(Gid::from_raw(file.gid())) }
+    }
+
     /// From `USER` or `USER:GROUP`, by name or number.
-    pub(super) fn parse(text: &str) -> Result<Self, TokenError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TokenError> {
         let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
         let unknown = |what: &str, name: &str| TokenError::Usage(format!("--owner: there is no {what} {name:?}"));
         let known = match user.parse() {
@@ -41,7 +49,7 @@ fn find_group(name: &str) -> Result<Gid, TokenError> {
 
 /// What stands at the path already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Present {
+pub(crate) enum Present {
     /// Is kept, and nothing is written.
     Kept,
     /// Is replaced at once: who reads it sees the old or the new.
@@ -49,7 +57,7 @@ pub(super) enum Present {
 }
 
 /// Puts `bytes` into `path`.
-pub(super) fn put(
+pub(crate) fn put(
     path: &Path,
     bytes: &[u8],
     mode: u32,
