@@ -27,16 +27,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
         let read = into.filled().len() - before;
-        match self.left.checked_sub(read) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(Ok(()))
-            }
-            None => {
-                // Where there is an error, nothing has been read.
-                into.set_filled(before);
-                Poll::Ready(Err(io::Error::other("sends far more than was asked for")))
-            }
+        if let Some(left) = self.left.checked_sub(read) {
+            self.left = left;
+            Poll::Ready(Ok(()))
+        } else {
+            // Where there is an error, nothing has been read.
+            into.set_filled(before);
+            Poll::Ready(Err(io::Error::other("sends far more than was asked for")))
         }
     }
 }
