@@ -3,6 +3,7 @@
 use clap::{Arg, Args, Parser, Subcommand};
 use collector::{
     config::{ObserveFlags, RunFlags},
+    fleet::FleetCommand,
     init::InitFlags,
     token::TokenCommand,
 };
@@ -53,6 +54,12 @@ pub(crate) enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Serve Prometheus with many hosts: name them, ask them, change their tokens and keys
+    #[command(after_help = failure::EXIT_CODES)]
+    Fleet {
+        #[command(subcommand)]
+        command: FleetCommand,
     },
     /// Check a policy for limits, and try it on a series of observations; limits nobody
     #[command(after_help = failure::EXIT_CODES)]

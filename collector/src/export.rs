@@ -62,7 +62,7 @@ pub mod tls;
 
 pub mod http;
 
-pub use bounded_file::read_private;
+pub use bounded_file::{read_credential, read_open, read_private, shown};
 pub use filter::{Filter, UnknownName};
 pub use negotiate::{Encoding, Format};
 pub use own::{OwnMetrics, Part};

@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use collector::{
     config::ConfigError,
+    fleet::FleetError,
     init::InitError,
     pipeline::{LimitsError, PrivilegeError, RunError, web::OpenError},
     policy::PolicyErrors,
@@ -133,6 +134,16 @@ impl From<TokenError> for Failure {
         let code = match error {
             TokenError::Usage(_) => USAGE,
             TokenError::File(_) | TokenError::Refused(_) => UNEXPECTED,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        let code = match error {
+            FleetError::Usage(_) | FleetError::Input(_) => USAGE,
+            FleetError::File(_) | FleetError::System(_) | FleetError::Hosts(_) => UNEXPECTED,
         };
         Self::new(code, error.to_string())
     }

@@ -37,4 +37,6 @@ pub mod token;
 
 pub mod init;
 
+pub mod fleet;
+
 pub mod pipeline;

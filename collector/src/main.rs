@@ -5,6 +5,7 @@ mod cli;
 mod doctor;
 mod enforcer;
 mod failure;
+mod fleet_command;
 mod limits_command;
 mod policy_test;
 mod top;
@@ -47,6 +48,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::CheckConfig { effective, flags } => check_config::run(&flags, effective)?,
         Command::Top { observe, options } => top::run(&Observe::new(&observe)?, &options)?,
         Command::Token { command } => write!(std::io::stdout(), "{}", token::run(&command, SystemTime::now())?)?,
+        Command::Fleet { command } => return fleet_command::run(&command),
         Command::Policy { command } => policy_test::run(&command)?,
         Command::Enforcer { flags } => enforcer::run(&Loaded::new(&flags)?.config)?,
         Command::Limits { command } => limits_command::run(&command, &Loaded::new(command.flags())?.config)?,

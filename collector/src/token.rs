@@ -11,7 +11,7 @@
 //! signature: what it prints of a token cannot be used as one.
 
 mod inspect;
-mod keygen;
+pub(crate) mod keygen;
 mod mint;
 pub(crate) mod place;
 
@@ -140,7 +140,8 @@ pub fn run(command: &TokenCommand, now: SystemTime) -> Result<String, TokenError
     }
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, String> {
+/// For the command line.
+pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::of_name(name).ok_or_else(|| format!("known are {}", Algorithm::ALL.map(Algorithm::name).join(", ")))
 }
 

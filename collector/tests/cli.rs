@@ -29,6 +29,9 @@ fn help_pages_are_as_they_were_read() -> Outcome {
         (&["token", "keygen"], "help-token-keygen.txt"),
         (&["token", "mint"], "help-token-mint.txt"),
         (&["token", "inspect"], "help-token-inspect.txt"),
+        (&["fleet", "targets"], "help-fleet-targets.txt"),
+        (&["fleet", "verify"], "help-fleet-verify.txt"),
+        (&["fleet", "rotate"], "help-fleet-rotate.txt"),
     ] {
         let (found, file) = (help(arguments)?, golden.join(file));
         if std::env::var_os("UIDMETER_BLESS").is_some() {

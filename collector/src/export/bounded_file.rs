@@ -19,6 +19,8 @@ const MOST_SHOWN: usize = 300;
 pub(super) enum Readers {
     /// Everybody: it holds nothing secret.
     Anybody,
+    /// Its owner, and a group to which it was given.
+    Group,
     /// Its owner alone.
     Owner,
 }
@@ -46,6 +48,9 @@ pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Re
     if readers == Readers::Owner && is_open_to_others(mode) {
         return Err(format!("{what} {shown} is open to others (mode {mode:04o}); run chmod 0600 {shown}"));
     }
+    if readers == Readers::Group && mode & 0o027 != 0 {
+        return Err(format!("{what} {shown} is open to others (mode {mode:04o}); run chmod 0640 {shown}"));
+    }
     if mode & 0o002 != 0 {
         return Err(format!("{what} {shown} can be changed by everybody (mode {mode:04o}); run chmod o-w {shown}"));
     }
@@ -60,7 +65,7 @@ pub(super) fn read(what: &str, path: &Path, most: usize, readers: Readers) -> Re
 }
 
 /// `path` for messages, which are one line each: of bounded length, without anything that a terminal obeys.
-pub(super) fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let shown = path.to_string_lossy();
     let ends = if shown.chars().nth(MOST_SHOWN).is_some() { "…" } else { "" };
     shown.chars().take(MOST_SHOWN).flat_map(char::escape_debug).collect::<String>() + ends
@@ -72,6 +77,23 @@ pub(super) fn shown(path: &Path) -> String {
 /// One sentence.
 pub fn read_private(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     read(what, path, super::document::MOST_BYTES, Readers::Owner).map(|contents| contents.bytes)
+}
+
+/// The contents of a credential that a client shows. Its group may read it: it is Prometheus', and whoever else asks
+/// in its place. `what` it is in messages.
+///
+/// # Errors
+/// One sentence.
+pub fn read_credential(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(what, path, super::document::MOST_BYTES, Readers::Group).map(|contents| contents.bytes)
+}
+
+/// The contents of a file that everybody may read, of at most `most` bytes; `what` it is in messages.
+///
+/// # Errors
+/// One sentence.
+pub fn read_open(what: &str, path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(what, path, most, Readers::Anybody).map(|contents| contents.bytes)
 }
 
 /// Whether anybody but the owner may do anything with a file of this mode.
@@ -111,6 +133,21 @@ mod tests {
                 );
             }
             assert_eq!(sentence("the certificate", &file, 100, Readers::Anybody), "read");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_credential_may_be_read_by_its_group_and_by_nobody_else() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("token");
+        fs::write(&file, "secret")?;
+        for (mode, fine) in
+            [(0o600, true), (0o640, true), (0o440, true), (0o644, false), (0o660, false), (0o601, false)]
+        {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+            let said = sentence("the token", &file, 100, Readers::Group);
+            assert_eq!(said == "read", fine, "{mode:o}: {said}");
         }
         Ok(())
     }

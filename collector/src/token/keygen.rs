@@ -72,16 +72,18 @@ fn explain(flags: &KeygenFlags, kid: &str, shown: &Path) -> String {
     let _ = write!(
         text,
         "# Signs tokens; keep it where tokens are minted: {private}\n\
-         # In the authentication file of each host (--web.auth-file), beside jwt.issuers and jwt.audiences:\n\
-         [[jwt.keys]]\nkid = {}\nalgorithm = \"{}\"\nfile = {}\n",
-        quoted(kid),
-        flags.algorithm.name(),
-        quoted(&file),
+         # In the authentication file of each host (--web.auth-file), beside jwt.issuers and jwt.audiences:\n{}",
+        lines(kid, flags.algorithm, &file),
     );
     if flags.algorithm.is_symmetric() {
         text.push_str("# Every host that has this secret can sign tokens for all others; EdDSA spares you that.\n");
     }
     text
+}
+
+/// A key in an authentication file.
+pub(crate) fn lines(kid: &str, algorithm: Algorithm, file: &str) -> String {
+    format!("[[jwt.keys]]\nkid = {}\nalgorithm = \"{}\"\nfile = {}\n", quoted(kid), algorithm.name(), quoted(file))
 }
 
 /// As TOML writes text.
@@ -100,7 +102,8 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-fn with_pub(private: &Path) -> PathBuf {
+/// Where the public half is, unless it was told.
+pub(crate) fn with_pub(private: &Path) -> PathBuf {
     private.with_added_extension("pub")
 }
 

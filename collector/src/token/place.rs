@@ -1,9 +1,12 @@
 //! Writes a file whole or not at all: into a temporary one beside it, to the disk, then by renaming.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{File, Metadata, Permissions},
     io::{self, Write as _},
-    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::Path,
 };
 
@@ -19,6 +22,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Of a file that is there.
+    pub(crate) fn of(file: &Metadata) -> Self {
+        Self { uid: Uid::from_raw(file.uid()), gid: Some(Gid::from_raw(file.gid())) }
+    }
+
     /// From `USER` or `USER:GROUP`, by name or number.
     pub(crate) fn parse(text: &str) -> Result<Self, TokenError> {
         let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));

@@ -11,6 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::{Outcome, daemon::get};
 
 /// What one Debian has.
@@ -44,12 +49,17 @@ fn from_environment(variable: &str) -> Result<PathBuf, Box<dyn Error>> {
     Ok(path.into())
 }
 
+/// With these items of `scrape_configs`.
+fn configuration(jobs: &str) -> String {
+    format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}")
+}
+
 /// Ends when dropped.
 pub(crate) struct Prometheus {
     pub(crate) release: Release,
     child: Child,
     address: SocketAddr,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Prometheus {
@@ -73,7 +83,7 @@ impl Prometheus {
     pub(crate) fn start(release: Release, flags: &[&str], jobs: &str) -> Result<Self, Box<dyn Error>> {
         let data = tempfile::tempdir()?;
         let config = data.path().join("prometheus.yml");
-        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}"))?;
+        fs::write(&config, configuration(jobs))?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(from_environment(release.prometheus)?)
             .arg(format!("--config.file={}", config.display()))
@@ -83,7 +93,13 @@ impl Prometheus {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { release, child, address, _data: data })
+        Ok(Self { release, child, address, data })
+    }
+
+    /// From now on with these `jobs`.
+    pub(crate) fn configure(&self, jobs: &str) -> Outcome {
+        fs::write(self.data.path().join("prometheus.yml"), configuration(jobs))?;
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGHUP)?)
     }
 
     /// What the API answers.

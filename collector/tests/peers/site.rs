@@ -79,7 +79,7 @@ impl Site {
     /// Makes a pair of keys, `NAME.key` and `NAME.key.pub`.
     pub(crate) fn keygen(&self, name: &str, kid: &str) -> Result<()> {
         let private = self.path(&format!("{name}.key"));
-        token(&["keygen", "--kid", kid, "--private"], &private)
+        uidmeter(&["token", "keygen", "--kid", kid, "--private"], &private)
     }
 
     /// Puts a token of that key where Prometheus looks for it.
@@ -90,8 +90,19 @@ impl Site {
     fn mint_into(&self, file: &str, name: &str, kid: &str) -> Result<()> {
         let key = self.path(&format!("{name}.key"));
         let key = key.to_string_lossy();
-        let words = ["mint", "--subject", "prometheus", "--issuer", "fleet.example", "--audience", "uidmeter"];
-        token(&[words.as_slice(), &["--kid", kid, "--key", &key, "--out"]].concat(), &self.path(file))
+        let words = ["token", "mint", "--subject", "prometheus", "--issuer", "fleet.example", "--audience", "uidmeter"];
+        uidmeter(&[words.as_slice(), &["--kid", kid, "--key", &key, "--out"]].concat(), &self.path(file))
+    }
+
+    /// Gives Prometheus a token of another key, `NAME.key`, that the host at `address` accepts.
+    pub(crate) fn rotate(&self, address: SocketAddr, name: &str, more: &[&str]) -> Result<()> {
+        self.write("hosts", &address.to_string())?;
+        let [hosts, ca, auth, key, token] =
+            ["hosts", "uidmeter-ca.crt", "jwt.toml", &format!("{name}.key"), "uidmeter.token"]
+                .map(|file| self.path(file).to_string_lossy().into_owned());
+        let files = ["--hosts", &hosts, "--ca", &ca, "--auth-file", &auth, "--signing-key", &key, "--kid", name];
+        let words = [&["fleet", "rotate", "--new-key"], files.as_slice(), more, &["--token-file"]].concat();
+        uidmeter(&words, Path::new(&token))
     }
 
     /// The job of the documented scrape block under `heading`, under another name and for a host at `address`.
@@ -120,8 +131,8 @@ pub(crate) fn stranger(name: &str, address: SocketAddr) -> String {
     )
 }
 
-fn token(words: &[&str], file: &Path) -> Result<()> {
+fn uidmeter(words: &[&str], file: &Path) -> Result<()> {
     let binary = std::env::var_os("UIDMETER_BIN").ok_or("UIDMETER_BIN is not set; run `cargo xtask test peers`")?;
-    let output = Command::new(binary).arg("token").args(words).arg(file).output()?;
+    let output = Command::new(binary).args(words).arg(file).output()?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
 }

@@ -4,9 +4,11 @@
 mod authentication;
 mod certificates;
 mod clients;
+mod fleet;
 mod http2;
 mod reload;
 mod rig;
+mod rotate;
 mod sockets;
 mod versions;
 
