@@ -54,16 +54,10 @@ impl Service {
         Ok(service)
     }
 
-    /// A property of the unit.
-    fn show(&self, property: &str) -> io::Result<String> {
-        let output = Command::new("systemctl").args(["show", "--value", "-p", property, "uidmeter"]).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
     fn complaint(&self, what: &str) -> io::Error {
         let log = Command::new("journalctl").args(["-u", "uidmeter", "-n", "15", "--no-pager", "-o", "cat"]).output();
         let log = log.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let status = self.show("StatusText").unwrap_or_default();
+        let status = show("StatusText").unwrap_or_default();
         io::Error::other(format!("{what}; status {status:?}; its log ends with\n{log}"))
     }
 
@@ -77,6 +71,12 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// A property of the unit.
+fn show(property: &str) -> io::Result<String> {
+    let output = Command::new("systemctl").args(["show", "--value", "-p", property, "uidmeter"]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 impl Drop for Service {
@@ -97,11 +97,11 @@ fn monitors() -> Outcome {
     if status != 200 {
         return Err(service.complaint(&format!("/-/ready answers {status} once it is started")).into());
     }
-    let told = service.show("StatusText")?;
+    let told = show("StatusText")?;
     if told != format!("serving http://{}/metrics", service.address) {
         return Err(format!("systemd was told {told:?}").into());
     }
-    let process = fs::read_to_string(format!("/proc/{}/status", service.show("MainPID")?))?;
+    let process = fs::read_to_string(format!("/proc/{}/status", show("MainPID")?))?;
     let line =
         |name: &str| process.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     let ids = line("Uid:");
@@ -122,7 +122,7 @@ fn monitors() -> Outcome {
     systemctl(&["reload", "uidmeter"])?;
     service.until("it did not read its configuration again", || Ok(read()? != before))?;
     systemctl(&["stop", "uidmeter"])?;
-    let (result, state) = (service.show("Result")?, service.show("ActiveState")?);
+    let (result, state) = (show("Result")?, show("ActiveState")?);
     if (result.as_str(), state.as_str()) != ("success", "inactive") {
         return Err(service.complaint(&format!("stopped, it is {state} with {result}")).into());
     }
@@ -133,13 +133,13 @@ fn watched() -> Outcome {
     let service = Service::start("", "[Service]\nWatchdogSec=8s\n")?;
     // As long as ticks go on, nothing happens.
     thread::sleep(Duration::from_secs(12));
-    let pid = service.show("MainPID")?;
-    if service.show("NRestarts")? != "0" {
+    let pid = show("MainPID")?;
+    if show("NRestarts")? != "0" {
         return Err(service.complaint("it was begun anew although it ticks").into());
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse()?), nix::sys::signal::Signal::SIGSTOP)?;
     service.until("it was not begun anew", || {
-        Ok(service.show("NRestarts")? == "1" && service.show("ActiveState")? == "active")
+        Ok(show("NRestarts")? == "1" && show("ActiveState")? == "active")
     })?;
     let (status, _) = get(service.address, "/-/ready")?;
     if status == 200 { Ok(()) } else { Err(service.complaint(&format!("/-/ready answers {status}")).into()) }
@@ -155,7 +155,7 @@ fn enforces() -> Outcome {
     let mut hog = MALLORY.runs(&["spin", SECONDS, "4"])?;
     let is_limited = || Ok(!limits_of(&group_of(MALLORY))?.is_empty());
     service.until("nobody was limited", is_limited)?;
-    let process = fs::read_to_string(format!("/proc/{}/status", service.show("MainPID")?))?;
+    let process = fs::read_to_string(format!("/proc/{}/status", show("MainPID")?))?;
     if process.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().any(|id| id == "0")) {
         return Err("the process that talks to the network is root".into());
     }

@@ -143,7 +143,7 @@ async fn refused(flags: &RotateFlags) -> Result<String, Box<dyn Error>> {
 }
 
 fn kid(token: &str) -> Result<String, Box<dyn Error>> {
-    let said = token::describe(token).map_err(|flaw| flaw.sentence())?;
+    let said = token::describe(token).map_err(collector::export::auth::jwt::Flaw::sentence)?;
     let kid = said.split_once("\"kid\": \"").and_then(|(_, rest)| rest.split_once('"'));
     Ok(kid.ok_or("no kid")?.0.to_owned())
 }
@@ -254,7 +254,7 @@ async fn a_switch_that_a_host_then_refuses_is_taken_back() -> Outcome {
     let site = Site::new()?;
     // The first token that it sees is the new one: accepted once, when it is tried.
     let host = moody(&[1])?;
-    let mut flags = site.flags(&[host.clone()])?;
+    let mut flags = site.flags(std::slice::from_ref(&host))?;
     (flags.ask, flags.wait) = (ask_flags(None), Duration::ZERO);
     let old = site.text("token")?;
     let sentence = refused(&flags).await?;
