@@ -39,15 +39,15 @@ impl Server {
     pub(super) fn start(command: &mut Command, port: u16, ready: &str, log: &Path) -> Result<Self> {
         let file = std::fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let mut server = Self { child, url: format!("http://127.0.0.1:{port}"), log: log.to_owned() };
         let begun = Instant::now();
         while get(&format!("{}{ready}", server.url)).is_err() {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{:?} ended: {status}\n{}", command.get_program(), server.said());
+                bail!("{} ended: {status}\n{}", command.get_program().display(), server.said());
             }
             if begun.elapsed() > PATIENCE {
-                bail!("{:?} is not ready after {PATIENCE:?}\n{}", command.get_program(), server.said());
+                bail!("{} is not ready after {PATIENCE:?}\n{}", command.get_program().display(), server.said());
             }
             thread::sleep(Duration::from_millis(100));
         }

@@ -24,10 +24,9 @@ pub(super) fn run(kit: &Kit<'_>) -> Result<()> {
         bail!("fill.sh leaves a word that is not filled in");
     }
     let example = fs::read_to_string(kit.packaging("alertmanager/values.example"))?;
-    let without: String =
-        example.lines().filter(|line| !line.starts_with("SMTP_HOST=")).map(|line| format!("{line}\n")).collect();
+    let without: Vec<&str> = example.lines().filter(|line| !line.starts_with("SMTP_HOST=")).collect();
     let wrong = [
-        ("a missing value", without),
+        ("a missing value", without.join("\n")),
         ("an unknown name", format!("{example}SMPT_HOST=a\n")),
         ("a name twice", format!("{example}SMTP_HOST=a\n")),
         ("an empty value", example.replace("SMTP_USER=alertmanager", "SMTP_USER=")),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -11,11 +12,14 @@ use super::promtool;
 use crate::fleet::kit::Kit;
 use crate::process;
 
+/// promtool uses one CPU.
+const WORKERS: usize = 2;
+
 pub(super) fn run(kit: &Kit<'_>) -> Result<()> {
     let mut seen = BTreeSet::new();
     let mut quiet = BTreeSet::new();
     let files = documents::files(&kit.packaging("prometheus/tests"))?;
-    let mut failing = BTreeMap::new();
+    let mut documents = BTreeMap::new();
     for file in &files {
         let document = documents::yaml(file)?;
         for case in items(&document["tests"]).iter().flat_map(|test| items(&test["promql_expr_test"])) {
@@ -26,7 +30,7 @@ pub(super) fn run(kit: &Kit<'_>) -> Result<()> {
                 seen.insert(subject);
             }
         }
-        failing.insert(file.as_path(), document);
+        documents.insert(file.as_path(), document);
     }
     let rules = documents::rules(kit)?;
     let without: Vec<String> = rules
@@ -44,11 +48,22 @@ pub(super) fn run(kit: &Kit<'_>) -> Result<()> {
         );
     }
     println!("    {} rules, each with a case", rules.len());
-    process::capture(promtool("sid")?.args(["test", "rules"]).args(&files))?;
-    for (file, document) in failing {
-        messages(kit, file, &document)?;
-    }
-    Ok(())
+    let documents: Vec<(&Path, Value)> = documents.into_iter().collect();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|number| {
+                let share = documents.iter().skip(number).step_by(WORKERS);
+                scope.spawn(move || share.into_iter().try_for_each(|(file, document)| one(kit, file, document)))
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a worker came to grief")))
+    })
+}
+
+/// One file with cases.
+fn one(kit: &Kit<'_>, file: &Path, document: &Value) -> Result<()> {
+    process::capture(promtool("sid")?.args(["test", "rules"]).arg(file))?;
+    messages(kit, file, document)
 }
 
 /// Which rule a case is about: the name of a series, or of an alert in `ALERTS{alertname="NAME",…}`.
@@ -82,7 +97,7 @@ fn messages(kit: &Kit<'_>, file: &Path, document: &Value) -> Result<()> {
     if document["evaluation_interval"].is_string() {
         changed["evaluation_interval"] = document["evaluation_interval"].clone();
     }
-    let path = kit.scratch().join("messages.yml");
+    let path = kit.scratch().join(format!("messages-{}", file.file_name().unwrap_or_default().display()));
     documents::write(&path, &changed)?;
     let output = promtool("sid")?.args(["test", "rules"]).arg(&path).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

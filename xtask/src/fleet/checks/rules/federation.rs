@@ -17,7 +17,7 @@ use crate::fleet::server::{Server, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 /// For how long the hub is away.
-const AWAY: Duration = Duration::from_secs(10);
+const AWAY: Duration = Duration::from_secs(6);
 const CLUSTERS: [&str; 2] = ["main", "build"];
 
 /// Two regions with a host each, and a centre that reads what their rules record.
