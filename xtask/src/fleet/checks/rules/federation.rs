@@ -30,7 +30,7 @@ pub(super) fn federation(kit: &Kit<'_>) -> Result<()> {
         let home = folder.join(cluster);
         let mut config = shipped(kit, "regional.yml")?;
         config["global"]["external_labels"]["region"] = json!(cluster);
-        point(&mut config, "uidmeter", &host.address, cluster)?;
+        point(&mut config, "uidmeter", &host.address, &json!({"cluster": cluster}))?;
         rules(kit, &home)?;
         regions.push(begin(&home, &config, &[])?);
         hosts.push(host);
@@ -77,8 +77,8 @@ pub(super) fn remote_write(kit: &Kit<'_>) -> Result<()> {
         // The secrets are not there.
         remote["basic_auth"] = Value::Null;
         remote["tls_config"] = Value::Null;
-        // The agent's own label would be that of the target.
-        point(&mut config, "uidmeter", &host.address, cluster)?;
+        // Which cluster it is, the agent alone says.
+        point(&mut config, "uidmeter", &host.address, &json!({}))?;
         let path = home.join("agent");
         let flags = ["--agent".to_owned(), format!("--storage.agent.path={}", path.display())];
         agents.push(begin(&home, &config, &[&flags[0], &flags[1]])?);
@@ -91,11 +91,12 @@ pub(super) fn remote_write(kit: &Kit<'_>) -> Result<()> {
     drop(running);
     thread::sleep(AWAY);
     running = hub()?;
-    // The seconds in which the hub was away, and five more: a sample for each, whenever it came. One may fall on the edge.
+    // The seconds in which the hub was away, and five more: a sample for each, whenever it came. Some are late
+    // on a busy machine; without what the agents kept, there would be half as many.
     let whole = AWAY.as_secs() + 5;
     let samples =
         format!("count_over_time(up{{job=\"uidmeter\"}}[{whole}s] @ {:.0})", begun + AWAY.as_secs_f64() + 5.0);
-    running.wait_for(&format!("count({samples} >= {}) == {}", whole - 1, CLUSTERS.len()), PATIENCE)?;
+    running.wait_for(&format!("count({samples} >= {}) == {}", whole - 3, CLUSTERS.len()), PATIENCE)?;
     let found: Vec<f64> = running.query(&samples)?.iter().map(|one| number(std::slice::from_ref(one))).collect();
     println!("    samples of {whole} seconds, in {} of which the hub was away: {found:?}", AWAY.as_secs());
     // How far an agent is behind is known to the agent alone.
@@ -153,10 +154,10 @@ fn job<'a>(config: &'a mut Value, name: &str) -> Result<&'a mut Value> {
 }
 
 /// Lets a job scrape one host.
-fn point(config: &mut Value, name: &str, address: &str, cluster: &str) -> Result<()> {
+fn point(config: &mut Value, name: &str, address: &str, labels: &Value) -> Result<()> {
     let job = job(config, name)?;
     job["file_sd_configs"] = Value::Null;
-    job["static_configs"] = json!([{"targets": [address], "labels": {"cluster": cluster}}]);
+    job["static_configs"] = json!([{"targets": [address], "labels": labels}]);
     Ok(())
 }
 
