@@ -39,15 +39,15 @@ impl Server {
     pub(super) fn start(command: &mut Command, port: u16, ready: &str, log: &Path) -> Result<Self> {
         let file = std::fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let mut server = Self { child, url: format!("http://127.0.0.1:{port}"), log: log.to_owned() };
         let begun = Instant::now();
         while get(&format!("{}{ready}", server.url)).is_err() {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{:?} ended: {status}\n{}", command.get_program(), server.said());
+                bail!("{} ended: {status}\n{}", command.get_program().display(), server.said());
             }
             if begun.elapsed() > PATIENCE {
-                bail!("{:?} is not ready after {PATIENCE:?}\n{}", command.get_program(), server.said());
+                bail!("{} is not ready after {PATIENCE:?}\n{}", command.get_program().display(), server.said());
             }
             thread::sleep(Duration::from_millis(100));
         }
@@ -92,6 +92,19 @@ impl Server {
         })
     }
 
+    /// The syntax tree of an expression, as Prometheus 3 parses it.
+    ///
+    /// # Errors
+    /// The expression is wrong, or nobody answers.
+    pub(super) fn parsed(&self, expression: &str) -> Result<Value> {
+        let url = format!("{}/api/v1/parse_query", self.url);
+        let mut answer =
+            agent().get(&url).query("query", expression).call().map_err(|error| self.unhappy(expression, &error))?;
+        let mut text = String::new();
+        answer.body_mut().as_reader().take(MOST).read_to_string(&mut text)?;
+        Ok(serde_json::from_str::<Value>(&text)?["data"].take())
+    }
+
     /// Asks again and again until `expression` has a result, which is returned.
     ///
     /// # Errors
@@ -133,6 +146,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends JSON, and wants an answer with status 2xx.
+///
+/// # Errors
+/// Nobody answers, or something else.
+pub(super) fn post(url: &str, body: &Value) -> Result<()> {
+    agent().post(url).header("Content-Type", "application/json").send(serde_json::to_string(body)?)?;
+    Ok(())
 }
 
 /// The body of an answer with status 200.
