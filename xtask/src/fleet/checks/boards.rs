@@ -1,7 +1,9 @@
 //! Dashboards, held against Grafana's types and a real Prometheus.
 
 mod data;
+mod export;
 mod hosts;
+mod provisioning;
 mod types;
 
 use anyhow::{Result, bail};
@@ -21,6 +23,16 @@ pub(super) const CHECKS: &[Check] = &[
         name: "boards-lint",
         tells: "every panel has title, description and unit, every expression its matchers and ranges, and nothing overlaps",
         run: rules,
+    },
+    Check {
+        name: "boards-provisioning",
+        tells: "data sources use TLS and hold no secret, and folders and ConfigMaps hold the dashboards as they are",
+        run: provisioning::check,
+    },
+    Check {
+        name: "boards-export",
+        tells: "dashboards of a server are saved, one file each, or it fails",
+        run: export::check,
     },
     Check { name: "boards-types", tells: "every dashboard is one for the types of Grafana", run: types::check },
     Check {

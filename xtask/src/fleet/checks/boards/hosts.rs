@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -53,19 +52,26 @@ impl Drop for Simulated {
 /// # Errors
 /// No port is free.
 pub(super) fn page(page: String) -> Result<SocketAddr> {
+    serve(move |_| (200, page.clone()))
+}
+
+/// Answers each request, of which it gets the head, with a status and a body, until the program ends.
+///
+/// # Errors
+/// No port is free.
+pub(super) fn serve(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    let page: Arc<str> = page.into();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Whoever hangs up gets nothing, and the next one is served.
-            let _ = answer(stream, &page);
+            let _ = converse(stream, &answer);
         }
     });
     Ok(address)
 }
 
-fn answer(mut stream: TcpStream, page: &str) -> std::io::Result<()> {
+fn converse(mut stream: TcpStream, answer: impl Fn(&str) -> (u16, String)) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut request = Vec::new();
     let mut part = [0; 1024];
@@ -76,6 +82,7 @@ fn answer(mut stream: TcpStream, page: &str) -> std::io::Result<()> {
         }
         request.extend_from_slice(part.get(..read).unwrap_or_default());
     }
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n";
-    write!(stream, "{head}Content-Length: {}\r\n\r\n{page}", page.len())
+    let (status, body) = answer(&String::from_utf8_lossy(&request));
+    let head = format!("HTTP/1.1 {status} -\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())
 }
