@@ -64,7 +64,8 @@ impl Catalogue {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut catalogue = Self::parse(&text)?;
         for name in recorded(project)? {
-            catalogue.metrics.insert(name, Metric { kind: Kind::Recorded, unit: String::new(), labels: Vec::new() });
+            let metric = by_rule(&name);
+            catalogue.metrics.insert(name, metric);
         }
         Ok(catalogue)
     }
@@ -118,6 +119,13 @@ impl Catalogue {
              was it renamed? Correct packaging/grafana/source"
         )
     }
+}
+
+/// What a rule records under `level:metric:operations`: the level names the labels that are left.
+fn by_rule(name: &str) -> Metric {
+    let level = name.split(':').next().unwrap_or_default();
+    let labels = level.split('_').map(str::to_owned).collect();
+    Metric { kind: Kind::Recorded, unit: String::new(), labels }
 }
 
 /// One row of a table: name, type, unit, labels, meaning, source.
@@ -188,6 +196,12 @@ mod tests {
             assert!(catalogue.find(absent).is_err(), "{absent}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_recorded_series_has_the_labels_of_its_level() {
+        let metric = by_rule("cluster_user:uidmeter_cpu_seconds:rate5m");
+        assert_eq!((metric.kind, metric.labels), (Kind::Recorded, vec!["cluster".to_owned(), "user".to_owned()]));
     }
 
     #[test]

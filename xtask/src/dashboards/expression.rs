@@ -94,6 +94,7 @@ pub(crate) fn with_matchers(text: &str, mut more: impl FnMut(&Selector<'_>) -> R
         match selector.matchers.map(str::trim) {
             None => whole.extend(["{", &added, "}"]),
             Some("") => whole.push_str(&added),
+            Some(own) if added.is_empty() => whole.push_str(own),
             Some(own) => whole.extend([&added, ",", own]),
         }
         done = selector.place.end;

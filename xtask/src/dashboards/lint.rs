@@ -11,8 +11,8 @@ use super::expression::{self, Selector};
 
 /// Choices that every dashboard offers.
 const VARIABLES: [&str; 4] = ["datasource", "job", "cluster", "instance"];
-/// Matchers of every series.
-const MATCHERS: [&str; 3] = [r#"job=~"$job"#, r#"cluster=~"$cluster"#, r#"instance=~"$instance"#];
+/// Labels of its target, by which every series is chosen.
+pub(super) const OF_TARGET: [&str; 3] = ["job", "cluster", "instance"];
 /// Functions that make something of a counter's growth, resets included.
 const GROWTH: [&str; 4] = ["rate", "increase", "irate", "resets"];
 
@@ -159,8 +159,11 @@ fn selector(selector: &Selector<'_>, catalogue: &Catalogue) -> Vec<String> {
         Ok(series) => series,
     };
     let mut faults = Vec::new();
-    for matcher in MATCHERS {
-        if !selector.matchers.is_some_and(|matchers| matchers.contains(matcher)) {
+    let recorded = series.metric.kind == Kind::Recorded;
+    for label in OF_TARGET.into_iter().filter(|label| !recorded || series.metric.labels.iter().any(|own| own == label))
+    {
+        let matcher = format!("{label}=~\"${label}");
+        if !selector.matchers.is_some_and(|matchers| matchers.contains(&matcher)) {
             faults.push(format!("{name} lacks {matcher}\""));
         }
     }
@@ -170,7 +173,7 @@ fn selector(selector: &Selector<'_>, catalogue: &Catalogue) -> Vec<String> {
     if series.grows && !grown && !counted {
         faults.push(format!("{name} only grows: take its rate or increase"));
     }
-    if !series.grows && grown && series.metric.kind != Kind::Recorded {
+    if !series.grows && grown && !recorded {
         faults.push(format!("{name} goes up and down: it has no rate"));
     }
     let whole = selector.inside.last() == Some(&"increase") && selector.range == Some("$__range");

@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Kind};
 use super::expression::{self, Selector};
+use super::lint;
 use super::source::{Panel, Query, Show, Target, Thresholds};
 use super::units;
 
@@ -65,17 +66,20 @@ fn target(panel: &Panel, query: &Query, letter: char, users: bool, catalogue: &C
     }))
 }
 
-/// What is chosen above: every series stands for the targets, and where it can for the users.
+/// What is chosen above: every series stands for the targets, and where it can for the users. One that a rule has recorded has the
+/// labels of its level only.
 fn matchers(selector: &Selector<'_>, users: bool, catalogue: &Catalogue) -> Result<String> {
-    let series = catalogue.find(selector.name)?;
+    let metric = catalogue.find(selector.name)?.metric;
+    let has = |label: &str| metric.labels.iter().any(|own| own == label);
     // An alert has the labels that its rule has left, perhaps none.
     let or_none = if selector.name == "ALERTS" { "|" } else { "" };
-    let of_target = ["job", "cluster", "instance"].map(|label| format!(r#"{label}=~"${label}{or_none}""#));
-    let mut text = of_target.join(",");
-    if users && series.metric.labels.iter().any(|label| label == "user") {
-        text.push_str(r#",user=~"$user""#);
+    let mut labels: Vec<&str> =
+        lint::OF_TARGET.into_iter().filter(|label| metric.kind != Kind::Recorded || has(label)).collect();
+    if users && has("user") {
+        labels.push("user");
     }
-    Ok(text)
+    let matchers: Vec<String> = labels.iter().map(|label| format!(r#"{label}=~"${label}{or_none}""#)).collect();
+    Ok(matchers.join(","))
 }
 
 fn defaults(panel: &Panel, catalogue: &Catalogue) -> Result<Value> {

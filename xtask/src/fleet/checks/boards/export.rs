@@ -48,7 +48,14 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
     fs::write(&token, "wrong\n")?;
     refused(&script, &address.to_string(), &token, &kit.scratch().join("refused"), "a wrong token")?;
     fs::write(&token, TOKEN)?;
-    let hostile = hosts::serve(|head| grafana(head, &["../../evil"]))?;
+    // It has an answer to everything, so that only the script can see what is odd.
+    let hostile = hosts::serve(|head| {
+        if head.starts_with("GET /api/search") {
+            grafana(head, &["../../evil"])
+        } else {
+            (200, json!({ "dashboard": { "uid": "../../evil" } }).to_string())
+        }
+    })?;
     refused(&script, &hostile.to_string(), &token, &kit.scratch().join("hostile"), "a uid that is a path")?;
     let empty = hosts::serve(|head| grafana(head, &[]))?;
     refused(&script, &empty.to_string(), &token, &kit.scratch().join("empty"), "a server without dashboards")
