@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::dashboards;
 use crate::fleet;
 use crate::process::{self, heading};
 use crate::project::Project;
@@ -22,6 +23,7 @@ pub(crate) fn command(project: &Project) -> Result<()> {
     test.env("UIDMETER_BLESS", "1").args(["test", "--package", "collector", "--lib", "--", "--exact", METRICS]);
     test.args(CONFIGURATION);
     process::run(&mut test)?;
+    dashboards::command(project)?;
     heading("writing docs/FEATURES.md");
     std::fs::write(project.root().join("docs/FEATURES.md"), fleet::document(project)?)
         .context("cannot write docs/FEATURES.md")

@@ -5,6 +5,7 @@
 mod apt;
 mod bench;
 mod daemon;
+mod dashboards;
 mod docs;
 mod ebpf;
 mod fleet;
@@ -58,6 +59,8 @@ enum Verb {
     },
     /// Write the documents that are generated from tables in code.
     Docs,
+    /// Write Grafana's dashboards from their descriptions and the catalogue of metrics.
+    Dashboards,
     /// Check format, clippy (host and BPF), the direction of imports and the size of files.
     Lint,
     /// Run tests by tier; without an argument, lint and every tier.
@@ -99,6 +102,7 @@ fn perform(project: &Project, verb: Verb) -> Result<bool> {
         Verb::Build => daemon::build(project).map(|()| true),
         Verb::Run { arguments } => daemon::run(project, &arguments).map(|()| true),
         Verb::Docs => docs::command(project).map(|()| true),
+        Verb::Dashboards => dashboards::command(project).map(|()| true),
         Verb::Lint => lint::command(project),
         Verb::Test { tiers } => Ok(test::command(project, &tiers)),
         Verb::Fleet { filter } => fleet::run(project, filter.as_deref()).map(|counts| counts.failed == 0),
