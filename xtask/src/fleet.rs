@@ -4,6 +4,7 @@
 mod checks;
 mod features;
 mod kit;
+mod python;
 mod server;
 
 use std::collections::BTreeMap;
