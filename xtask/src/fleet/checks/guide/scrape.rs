@@ -13,8 +13,8 @@ use super::site;
 use super::stage::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Two scrapes and a little.
-const SETTLED: Duration = Duration::from_millis(2500);
+/// A scrape of each job, and a little.
+const SETTLED: Duration = Duration::from_millis(1500);
 
 /// Name and what Prometheus is told.
 const JOBS: [(&str, &str); 7] = [
@@ -135,7 +135,7 @@ fn configuration() -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-/// Until the jobs that are up are those that are expected, and stay it for two scrapes.
+/// Until the jobs that are up are those that are expected, and stay it until each was scraped again.
 fn settle(stage: &Stage, expected: &[&str]) -> Result<()> {
     let expected: BTreeSet<String> = expected.iter().map(|job| (*job).to_owned()).collect();
     let begun = Instant::now();

@@ -43,7 +43,7 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
     listen(&mut stage, "nginx", "", &[9101])?;
     let both = "for port in 19101 19102; do curl -sf --max-time 2 http://127.0.0.1:$port/; done";
     let run = format!("env SSH_OPTIONS={folder}/ssh.conf PAUSE=1 packaging/proxy/ssh-tunnels run {folder}/hosts");
-    stage.start("tunnels", &run, both).with_context(|| stage_log(kit, &folder))?;
+    stage.start("tunnels", &run, both).with_context(|| logs(&folder))?;
     let owner = "ss -Hltnp 'sport = :19101' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1";
     let first = stage.run(owner)?;
     ensure!(!first.trim().is_empty(), "nobody listens on the first tunnel's port");
@@ -55,7 +55,7 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
 }
 
 /// What the server and the tunnels said.
-fn stage_log(_kit: &Kit<'_>, folder: &str) -> String {
+fn logs(folder: &str) -> String {
     ["sshd.log", "tunnels.log"]
         .map(|name| fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default())
         .join("\n")
