@@ -5,6 +5,7 @@ mod checks;
 mod features;
 mod kit;
 mod page;
+mod python;
 mod server;
 
 use std::collections::BTreeMap;

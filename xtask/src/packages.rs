@@ -6,11 +6,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::apt::{Archives, Source};
 use crate::process::{self, Unavailable, heading};
+
+/// Suites whose lists this process has fetched: once is enough, however many packages follow.
+static FETCHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A package by the pattern of its name.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +110,10 @@ impl PrivateApt {
         };
         write("status", "")?;
         let apt = Self { options: options(&home), home: home.clone() };
+        let mut fetched = FETCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetched.contains(&home) {
+            return Ok(apt);
+        }
 
         let main = source_line(&archives.main, suite);
         let security = archives
@@ -115,6 +123,7 @@ impl PrivateApt {
         if let Some(security) = security {
             write("sources.list", &format!("{main}{security}"))?;
             if process::run(apt.call("apt-get").args(["update", "--error-on=any"])).is_ok() {
+                fetched.push(home);
                 return Ok(apt);
             }
             // Not every mirror carries the security archive of every release.
@@ -122,6 +131,7 @@ impl PrivateApt {
         }
         write("sources.list", &main)?;
         process::run(apt.call("apt-get").args(["update", "--error-on=any"]))?;
+        fetched.push(home.clone());
         Ok(apt)
     }
 
