@@ -62,8 +62,8 @@ pub mod tls;
 
 pub mod http;
 
-pub use bounded_file::read_private;
+pub use bounded_file::{read_private, read_public};
 pub use filter::{Filter, UnknownName};
 pub use negotiate::{Encoding, Format};
-pub use own::{OwnMetrics, Part};
+pub use own::{OwnMetrics, Part, PushMetrics, Undelivered};
 pub use page::{Exporter, Gather, Page, Want};

@@ -6,6 +6,7 @@ use collector::{
     config::ConfigError,
     pipeline::{LimitsError, PrivilegeError, RunError, web::OpenError},
     policy::PolicyErrors,
+    push::PushError,
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -112,7 +113,10 @@ impl From<RunError> for Failure {
             }
             RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
             RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
-            RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
+            RunError::Push(PushError::Configuration(problems)) => Self::usage(problems),
+            RunError::Push(_) | RunError::System { .. } | RunError::OwnMetrics(_) => {
+                Self::new(UNEXPECTED, error.to_string())
+            }
         }
     }
 }

@@ -74,6 +74,14 @@ pub fn read_private(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Strin
     read(what, path, super::document::MOST_BYTES, Readers::Owner).map(|contents| contents.bytes)
 }
 
+/// The contents of a file that holds nothing secret, such as certificates; `what` it is in messages.
+///
+/// # Errors
+/// One sentence.
+pub fn read_public(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(what, path, super::document::MOST_BYTES, Readers::Anybody).map(|contents| contents.bytes)
+}
+
 /// Whether anybody but the owner may do anything with a file of this mode.
 pub(super) const fn is_open_to_others(mode: u32) -> bool {
     mode & 0o077 != 0
