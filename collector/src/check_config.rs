@@ -1,4 +1,4 @@
-//! `uidmeter check-config`: everything that is wrong with file, flags, the web server's files and the policy, or what is in force. Starts
+//! `uidmeter check-config`: everything that is wrong with file, flags, the web server's files, the policy and the push, or what is in force. Starts
 //! nothing.
 
 use std::{io::Write as _, time::SystemTime};
@@ -21,6 +21,7 @@ pub(crate) fn run(flags: &RunFlags, effective: bool) -> Result<(), Failure> {
     if let Some(Err(errors)) = policy.map(pipeline::policy) {
         sentences.extend(errors.0.iter().map(ToString::to_string));
     }
+    sentences.extend(pipeline::check_push(&loaded.config));
     if !sentences.is_empty() {
         return Err(Failure::usage(sentences));
     }

@@ -10,6 +10,7 @@
 //! | [`rules`] | what must hold between settings |
 //! | [`listen`] | where is listened, and who may reach that |
 //! | [`document`] | the sample file, `docs/CONFIGURATION.md`, and the values in force, written from the table |
+//! | [`push`] | what is sent to a hub, and what must hold between those settings |
 //! | [`problem`] | one sentence for each mistake |
 //!
 //! Reads the configuration file and nothing else. Secrets never stand in it: a setting names the file that has them.
@@ -21,6 +22,7 @@ mod kind;
 pub mod listen;
 mod load;
 mod problem;
+mod push;
 mod rules;
 pub mod settings;
 
@@ -38,6 +40,7 @@ pub use self::{
     listen::ListenAddress,
     load::{DEFAULT_FILE, Loaded, Origin},
     problem::{ConfigError, Problem},
+    push::{Label, Push, PushHistograms, PushProtocol},
 };
 use crate::units::Bytes;
 
@@ -62,6 +65,8 @@ pub struct Config {
     pub process: Process,
     /// How figures are served.
     pub web: Web,
+    /// How figures are sent.
+    pub push: Push,
 }
 
 /// How the kernel is observed.
@@ -227,6 +232,7 @@ impl Default for Config {
             limits: LimitOptions::default(),
             process: Process::default(),
             web: Web::default(),
+            push: Push::default(),
         };
         for setting in settings::SETTINGS {
             let set = setting.kind.set(&[setting.default], &mut config);

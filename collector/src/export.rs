@@ -65,5 +65,5 @@ pub mod http;
 pub use bounded_file::{read_credential, read_open, read_private, shown};
 pub use filter::{Filter, UnknownName};
 pub use negotiate::{Encoding, Format};
-pub use own::{OwnMetrics, Part};
+pub use own::{OwnMetrics, Part, PushMetrics, Undelivered};
 pub use page::{Exporter, Gather, Page, Want};

@@ -8,6 +8,7 @@ use collector::{
     init::InitError,
     pipeline::{LimitsError, PrivilegeError, RunError, web::OpenError},
     policy::PolicyErrors,
+    push::PushError,
     source::ebpf::{Lacking, LoadError},
     token::TokenError,
 };
@@ -114,7 +115,10 @@ impl From<RunError> for Failure {
             }
             RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
             RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
-            RunError::System { .. } | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
+            RunError::Push(PushError::Configuration(problems)) => Self::usage(problems),
+            RunError::Push(_) | RunError::System { .. } | RunError::OwnMetrics(_) => {
+                Self::new(UNEXPECTED, error.to_string())
+            }
         }
     }
 }

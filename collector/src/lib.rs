@@ -33,6 +33,8 @@ pub mod enforce;
 
 pub mod export;
 
+pub mod push;
+
 pub mod token;
 
 pub mod init;

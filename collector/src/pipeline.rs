@@ -3,6 +3,7 @@
 
 mod limits;
 mod privileges;
+mod push;
 mod reload;
 mod sampler;
 mod service;
@@ -19,12 +20,14 @@ use self::{limits::Limiter, privileges::Ordinary, reload::Reloader};
 pub use self::{
     limits::{LimitsError, SystemDirectory, enforcer_settings, guard, policy},
     privileges::PrivilegeError,
+    push::check_push,
     reload::{Settings, merge},
     sampler::{Sampler, SteppedSampler},
 };
 use crate::{
     config::{Loaded, Observe, Probes},
     export::{Exporter, OwnMetrics, Part, auth::Observer},
+    push::PushError,
     source::{
         ProbeGroup, ProbeState, Source,
         ebpf::{EbpfSource, LoadError, Options, TableSize, require_host, table_size},
@@ -47,6 +50,9 @@ pub enum RunError {
     /// Policy, enforcer or control socket.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// What is sent to a hub.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The enforcer has ended by itself. A process without privileges cannot start another one.
     #[error("the enforcer has ended, and only a new start of the daemon gives back what it left; see the log for why")]
     EnforcerLost,
@@ -111,6 +117,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     // Files and sockets come first: a port that is taken is found out before anything is loaded.
     let web = web::open(web::Settings::new(&config.web)?, Arc::clone(&own) as Arc<dyn Observer>)?;
     let limits = limits::prepare(&config.limits, loaded.arguments())?;
+    push::prepare(&config.push, ordinary.as_ref())?;
     let mut source = EbpfSource::load_on_fit_host(&options(&config.observe, config.probes))?;
     for probe in source.probes().iter().filter(|probe| matches!(probe.state, ProbeState::Failed(_))) {
         tracing::warn!(probe = probe.name, hook = probe.hook, state = %probe.state, "goes on without this probe");
@@ -121,6 +128,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     let settings = Arc::new(Settings::new(config.clone()));
     let sampler = Sampler::start(Box::new(source), users, Arc::clone(&own), Arc::clone(&settings))
         .map_err(system("the sampler's thread"))?;
+    let pusher = push::start(&settings, sampler.gatherer(), &own)?;
     let lost = Arc::new(Notify::new());
     let tell = Arc::clone(&lost);
     let limiter =
@@ -149,6 +157,10 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
     });
     if let Some(limiter) = limiter {
         limiter.stop();
+    }
+    // While the sampler still answers.
+    if let Some(pusher) = pusher {
+        pusher.stop();
     }
     // Dropped with its thread, the source detaches every program.
     sampler.stop();

@@ -130,3 +130,33 @@ fn the_policy_is_read_too() -> Outcome {
     assert!(out.contains(&format!("fine: {path}\n")), "{out}");
     Ok(())
 }
+
+#[test]
+fn the_push_is_checked_with_its_files() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let sample = include_str!("../../packaging/config/push.toml");
+    let here = sample.replace("/etc/uidmeter", &folder.path().display().to_string());
+    fs::write(path("push.toml"), here)?;
+    let config = path("push.toml").display().to_string();
+    // Whoever runs this, the files are his.
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?.ok_or("nobody")?.name;
+    let check = |more: &[&str]| check_config(&[&["--config", &config, "--process.user", &user], more].concat());
+    let (code, out, said) = check(&[])?;
+    assert_eq!((code, out.as_str(), said.lines().count()), (Some(2), "", 3), "{said}");
+    let made = rcgen::generate_simple_self_signed(["host1.example".to_owned()])?;
+    fs::write(path("hub-ca.crt"), made.cert.pem())?;
+    fs::write(path("push.crt"), made.cert.pem())?;
+    fs::write(path("push.key"), made.signing_key.serialize_pem())?;
+    let (code, _, said) = check(&[])?;
+    assert!(code == Some(2) && said.contains("push.key is open to others (mode 0644)"), "{said}");
+    fs::set_permissions(path("push.key"), fs::Permissions::from_mode(0o600))?;
+    assert_eq!(check(&[])?, (Some(0), format!("fine: {config}\n"), String::new()));
+    let (code, _, said) = check(&["--push.label", "uid=7"])?;
+    assert!(code == Some(2) && said.contains("push.labels has uid"), "{said}");
+    let (code, _, said) = check(&["--push.url", "http://hub.example/"])?;
+    assert!(code == Some(2) && said.contains("--push.url is \"http://hub.example/\", but must be"), "{said}");
+    let (code, _, said) = check(&["--push.queue-folder", &config])?;
+    assert!(code == Some(2) && said.contains("is not a folder"), "{said}");
+    Ok(())
+}

@@ -105,7 +105,7 @@ fn assignment(setting: &Setting, config: &Config) -> String {
         values.iter().map(|value| toml::Value::String(value.clone()).to_string()).collect::<Vec<_>>().join(", ");
     match setting.kind {
         Kind::Number { .. } | Kind::Switch { .. } => format!("{} = {}", setting.key, values.concat()),
-        Kind::Addresses { .. } => format!("{} = [{strings}]", setting.key),
+        Kind::Addresses { .. } | Kind::Labels { .. } => format!("{} = [{strings}]", setting.key),
         _ => format!("{} = {strings}", setting.key),
     }
 }

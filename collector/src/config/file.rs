@@ -177,7 +177,9 @@ fn values(kind: Kind, value: &DeValue<'_>) -> Result<Vec<String>, String> {
         _ => Err(shown(value)),
     };
     match (kind, value) {
-        (Kind::Addresses { .. }, DeValue::Array(values)) => values.iter().map(|value| one(value.get_ref())).collect(),
+        (Kind::Addresses { .. } | Kind::Labels { .. }, DeValue::Array(values)) => {
+            values.iter().map(|value| one(value.get_ref())).collect()
+        }
         _ => one(value).map(|value| vec![value]),
     }
 }

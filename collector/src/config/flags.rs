@@ -108,7 +108,7 @@ fn arg(setting: &'static Setting) -> Arg {
         .help_heading(section.map(|section| section.about))
         .help(help(setting));
     match setting.kind {
-        Kind::Addresses { .. } => arg.action(ArgAction::Append),
+        Kind::Addresses { .. } | Kind::Labels { .. } => arg.action(ArgAction::Append),
         // Without a value it switches on, as everywhere.
         Kind::Switch { .. } => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => arg,
@@ -124,12 +124,14 @@ fn help(setting: &Setting) -> String {
         | Kind::Choice { .. } => {
             format!(" ({})", setting.kind.allowed())
         }
+        Kind::Labels { .. } => " (can be repeated)".into(),
         Kind::Addresses { .. } => " (also NAME:PORT or unix:/PATH; can be repeated)".into(),
         Kind::Switch { .. }
         | Kind::File { .. }
         | Kind::OptionalFile { .. }
         | Kind::OptionalUser { .. }
         | Kind::OptionalUrl { .. }
+        | Kind::OptionalText { .. }
         | Kind::UrlPath { .. } => String::new(),
     };
     let default = if setting.default.is_empty() { "none" } else { setting.default };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, ListenAddress};
+use super::{Config, Label, ListenAddress};
 use crate::units::Bytes;
 
 /// What a value can be, with the place in [`Config`] where it belongs.
@@ -94,10 +94,24 @@ pub enum Kind {
         /// Where they belong.
         at: fn(&mut Config) -> &mut Vec<ListenAddress>,
     },
+    /// A line of text, or nothing.
+    OptionalText {
+        /// Where it belongs.
+        at: fn(&mut Config) -> &mut Option<String>,
+    },
+    /// Labels: any number of values, none of them empty but for one that stands for no labels at all.
+    Labels {
+        /// Where they belong.
+        at: fn(&mut Config) -> &mut Vec<Label>,
+    },
 }
 
 /// More addresses than this are a mistake.
 const MOST_ADDRESSES: usize = 64;
+/// More labels than this are a mistake: Prometheus' own limit for a target's labels is usually set lower.
+const MOST_LABELS: usize = 32;
+/// Longer texts are a mistake.
+const MOST_TEXT: usize = 1024;
 /// No path of the system is longer (`PATH_MAX`).
 const MOST_BYTES: usize = 4096;
 
@@ -114,6 +128,10 @@ impl Kind {
                 text.parse().map_err(|()| quoted(&text))
             };
             *at(config) = values.iter().map(read).collect::<Result<_, _>>()?;
+            return Ok(());
+        }
+        if let Self::Labels { at } = self {
+            *at(config) = labels(values)?;
             return Ok(());
         }
         let [value] = values else { return Err(format!("a list of {}", values.len())) };
@@ -144,7 +162,8 @@ impl Kind {
             Self::OptionalUser { at } => *at(config) = if text.is_empty() { None } else { Some(user(text)?) },
             Self::OptionalUrl { at } => *at(config) = if text.is_empty() { None } else { Some(url(text)?) },
             Self::UrlPath { at } => *at(config) = url_path(text)?,
-            Self::Addresses { .. } => return None,
+            Self::OptionalText { at } => *at(config) = if value.is_empty() { None } else { Some(line_of_text(value)?) },
+            Self::Addresses { .. } | Self::Labels { .. } => return None,
         }
         Some(())
     }
@@ -163,9 +182,12 @@ impl Kind {
             Self::File { at } => shown(at(config)),
             Self::OptionalFile { at } => at(config).as_deref().map(shown).unwrap_or_default(),
             Self::Choice { words, get, .. } => words.get(get(config)).copied().unwrap_or_default().into(),
-            Self::OptionalUser { at } | Self::OptionalUrl { at } => at(config).clone().unwrap_or_default(),
+            Self::OptionalUser { at } | Self::OptionalUrl { at } | Self::OptionalText { at } => {
+                at(config).clone().unwrap_or_default()
+            }
             Self::UrlPath { at } => at(config).clone(),
             Self::Addresses { at } => return at(config).iter().map(ToString::to_string).collect(),
+            Self::Labels { at } => return at(config).iter().map(ToString::to_string).collect(),
         }]
     }
 
@@ -190,9 +212,10 @@ impl Kind {
                 set(to, get(&from));
                 differ
             }
-            Self::OptionalUser { at } | Self::OptionalUrl { at } => one(at, from, to),
+            Self::OptionalUser { at } | Self::OptionalUrl { at } | Self::OptionalText { at } => one(at, from, to),
             Self::UrlPath { at } => one(at, from, to),
             Self::Addresses { at } => one(at, from, to),
+            Self::Labels { at } => one(at, from, to),
         }
     }
 
@@ -215,6 +238,11 @@ impl Kind {
                     .into()
             }
             Self::Addresses { .. } => "ADDRESS:PORT, NAME:PORT or unix:/PATH, once or more".into(),
+            Self::OptionalText { .. } => format!("a line of at most {MOST_TEXT} bytes"),
+            Self::Labels { .. } => format!(
+                "NAME=VALUE, at most {MOST_LABELS} of them, with names of letters, digits and _ that do not begin with a digit \
+                 or __ and differ from each other, and values that are not empty"
+            ),
         }
     }
 
@@ -232,6 +260,8 @@ impl Kind {
             Self::OptionalUrl { .. } => "URL",
             Self::UrlPath { .. } => "PATH",
             Self::Addresses { .. } => "ADDRESS:PORT",
+            Self::OptionalText { .. } => "TEXT",
+            Self::Labels { .. } => "NAME=VALUE",
         }
     }
 }
@@ -251,6 +281,33 @@ pub(crate) fn quoted(text: &str) -> String {
 fn path(value: &OsStr) -> Option<PathBuf> {
     let bytes = value.as_encoded_bytes();
     (!bytes.is_empty() && bytes.len() < MOST_BYTES && !bytes.contains(&0)).then(|| value.into())
+}
+
+/// Text of which nothing has to be escaped anywhere.
+fn line_of_text(value: &OsStr) -> Option<String> {
+    let text = value.to_str()?;
+    (text.len() <= MOST_TEXT && !text.chars().any(char::is_control)).then(|| text.into())
+}
+
+/// What cannot be used is returned.
+fn labels<T: AsRef<OsStr>>(values: &[T]) -> Result<Vec<Label>, String> {
+    if let [only] = values
+        && only.as_ref().is_empty()
+    {
+        return Ok(Vec::new());
+    }
+    if values.len() > MOST_LABELS {
+        return Err(format!("a list of {}", values.len()));
+    }
+    let mut labels: Vec<Label> = Vec::with_capacity(values.len());
+    for value in values {
+        let label = line_of_text(value.as_ref()).and_then(|text| text.parse::<Label>().ok());
+        match label.filter(|label| labels.iter().all(|other| other.name != label.name)) {
+            Some(label) => labels.push(label),
+            None => return Err(quoted(&value.as_ref().to_string_lossy())),
+        }
+    }
+    Ok(labels)
 }
 
 /// `"a", "b" or "c"`.

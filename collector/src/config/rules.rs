@@ -25,6 +25,14 @@ pub(super) fn check(config: &Config, origins: &[Origin], problems: &mut Vec<Prob
             }
         }
     }
+    for (key, found, allowed) in config.push.conflicts() {
+        let named = named("push", key);
+        let allowed = allowed.into();
+        problems.push(match found {
+            Some(found) => Problem::Value { at: named.place, found: found.into(), allowed },
+            None => named.must_be(allowed),
+        });
+    }
     let addresses = &config.web.listen_addresses;
     let twice = addresses.iter().enumerate().find(|(i, address)| addresses[..*i].contains(address));
     if let Some((_, address)) = twice {

@@ -1,6 +1,8 @@
 //! The table of settings, as data: file, flags, help, sample file and documentation all walk it, and nobody else spells
 //! a setting's name or default.
 
+mod push;
+
 use std::time::Duration;
 
 use super::{Config, Driver, Kind, Mode};
@@ -17,7 +19,7 @@ pub struct Setting {
     pub flag: &'static str,
     /// What a value can be, and where it goes.
     pub kind: Kind,
-    /// The value where none is given, as it would be written in the file (a list: its only entry).
+    /// The value where none is given, as it would be written in the file (a list: its only entry, or nothing).
     pub default: &'static str,
     /// One sentence for people, without a full stop.
     pub help: &'static str,
@@ -63,6 +65,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "limits", about: "How users who harm others are limited" },
     Section { name: "process", about: "What the daemon itself may do" },
     Section { name: "web", about: "How figures are served" },
+    Section { name: "push", about: "How figures are sent to a hub that cannot scrape this host (docs/PUSH.md)" },
 ];
 
 const MS: u64 = 1;
@@ -90,7 +93,25 @@ const fn restart(setting: Setting) -> Setting {
 }
 
 /// The table.
-pub static SETTINGS: &[Setting] = &[
+pub static SETTINGS: &[Setting] =
+    &joined::<{ MAIN.len() }, { push::SETTINGS.len() }, { MAIN.len() + push::SETTINGS.len() }>(MAIN, push::SETTINGS);
+
+/// `first` and then `second`.
+const fn joined<const A: usize, const B: usize, const ALL: usize>(
+    first: [Setting; A],
+    second: [Setting; B],
+) -> [Setting; ALL] {
+    let mut all = [first[0]; ALL];
+    let mut i = 0;
+    while i < ALL {
+        all[i] = if i < A { first[i] } else { second[i - A] };
+        i += 1;
+    }
+    all
+}
+
+/// Everything but the push.
+const MAIN: [Setting; 34] = [
     Setting {
         reload: Reload::InPart(
             "the kernel's own tick, which drains tasks that never switch, keeps its pace until a restart",

@@ -12,11 +12,15 @@ mod io;
 mod lifecycle;
 mod limits;
 mod memory;
+mod push;
 mod scheduler;
 
 pub use self::collector::{
     AUTH_FAILURES, BUILD_INFO, CERTIFICATE_EXPIRY, CONFIG_RELOAD, CONFIG_RELOAD_TIME, HTTP_REQUESTS, PASSWORD_CHECKS,
     SCRAPE_DURATION, TICK_DURATION, TICKS_LATE,
+};
+pub use self::push::{
+    PUSH_DELIVERED, PUSH_DROPPED, PUSH_LAST_SUCCESS, PUSH_QUEUE, PUSH_QUEUE_LIMIT, PUSH_RETRIED, PUSH_SENT,
 };
 use super::shape::Shape;
 use crate::{
@@ -34,6 +38,7 @@ pub static GROUPS: &[Group] = &[
     limits::GROUP,
     host::GROUP,
     collector::GROUP,
+    push::GROUP,
 ];
 
 /// All families, in the order of the page.

@@ -2,6 +2,8 @@
 //!
 //! Counting never fails and never waits: each method is one or two atomic additions.
 
+mod push;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
@@ -13,6 +15,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+pub use self::push::{PushMetrics, Undelivered};
 use super::{
     auth::{Observer, REASONS},
     catalog::{
@@ -47,6 +50,7 @@ pub struct OwnMetrics {
     certificate_expiry: IntGaugeVec,
     config_reload: IntGauge,
     config_reload_time: Gauge,
+    push: push::Families,
     /// Whether each part of the configuration could be used when it was last read.
     usable: [AtomicBool; 2],
 }
@@ -82,6 +86,7 @@ impl OwnMetrics {
             usable: [AtomicBool::new(true), AtomicBool::new(true)],
             config_reload: register(&registry, IntGauge::with_opts(opts(&CONFIG_RELOAD))?)?,
             config_reload_time: register(&registry, Gauge::with_opts(opts(&CONFIG_RELOAD_TIME))?)?,
+            push: push::Families::register(&registry)?,
             registry,
         };
         // So that the families are there from the first scrape on, and their rates too.
@@ -108,6 +113,11 @@ impl OwnMetrics {
     /// Counts an answered request. `handler` is one of a few fixed words, never what the client sent.
     pub fn request(&self, code: StatusCode, handler: &'static str) {
         self.http_requests.with_label_values(&[code.as_str(), handler]).inc();
+    }
+
+    /// What the push counts; its families are there from now on.
+    pub fn push(&self) -> PushMetrics {
+        self.push.begin()
     }
 
     /// Where the end of the certificate that is served is to be noted.
@@ -174,15 +184,16 @@ pub(super) mod tests {
             catalog::{Samples, families},
             text::parse::{self, Page},
         },
-        Duration, Observer as _, OwnMetrics, Part, REASONS, StatusCode, SystemTime, VERSION,
+        Duration, Observer as _, OwnMetrics, Part, REASONS, StatusCode, SystemTime, Undelivered, VERSION,
     };
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-    /// Counters of a process that serves TLS, so that each family has a sample.
+    /// Counters of a process that serves TLS and has sent something, so that each family has a sample.
     pub(in crate::export) fn complete() -> Result<OwnMetrics, prometheus::Error> {
         let own = OwnMetrics::new()?;
         own.expiry().set(Some(1_800_000_000));
+        own.push().sent(5, 1_800_000_000_000, SystemTime::UNIX_EPOCH);
         Ok(own)
     }
 
@@ -232,8 +243,22 @@ pub(super) mod tests {
         own.failure(REASONS[0]);
         own.password_check();
         own.expiry().set(Some(1_700_000_000));
+        assert_eq!(page(&own)?.value("uidmeter_push_samples_sent_total"), None, "there is no push yet");
+        let push = own.push();
+        push.queue(10, 20);
+        push.retried(3);
+        push.dropped(Undelivered::TooOld, 4);
         let page = page(&own)?;
         let value = |series: &str| page.value(series);
+        assert_eq!(value("uidmeter_push_samples_sent_total"), Some("0"));
+        assert_eq!(value("uidmeter_push_samples_retried_total"), Some("3"));
+        assert_eq!(value("uidmeter_push_samples_dropped_total{reason=\"too_old\"}"), Some("4"));
+        assert_eq!(value("uidmeter_push_samples_dropped_total{reason=\"refused\"}"), Some("0"));
+        assert_eq!(
+            (value("uidmeter_push_queue_bytes"), value("uidmeter_push_queue_limit_bytes")),
+            (Some("10"), Some("20"))
+        );
+        assert_eq!(value("uidmeter_push_delivered_timestamp_seconds"), None);
         assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.000025\"}"), Some("0"));
         assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.00005\"}"), Some("1"));
         assert_eq!(value("uidmeter_tick_duration_seconds_bucket{le=\"0.1\"}"), Some("1"));

@@ -5,9 +5,9 @@
 //! is written after what it contains, since its length stands before it. Fields are those of
 //! `io/prometheus/client/metrics.proto` (<https://github.com/prometheus/client_model>); [`field`] has their numbers.
 
-mod histogram;
+pub(crate) mod histogram;
 mod own;
-mod wire;
+pub(crate) mod wire;
 
 use self::{
     histogram::Native,
@@ -53,8 +53,6 @@ mod field {
     pub(super) const HISTOGRAM_CREATED: u32 = 15;
     pub(super) const CUMULATIVE_COUNT: u32 = 1;
     pub(super) const UPPER_BOUND: u32 = 2;
-    pub(super) const SPAN_OFFSET: u32 = 1;
-    pub(super) const SPAN_LENGTH: u32 = 2;
     pub(super) const TIMESTAMP_SECONDS: u32 = 1;
     pub(super) const TIMESTAMP_NANOS: u32 = 2;
 }
@@ -183,7 +181,7 @@ fn timestamp(UnixTime(Nanos(since)): UnixTime) -> Vec<u8> {
 /// The only number that the format has. Nanoseconds up to 2⁵³ (a hundred days) become the nearest number there is.
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "the format's numbers are floating-point")]
-fn float(value: Value) -> f64 {
+pub(crate) fn float(value: Value) -> f64 {
     match value {
         Value::Count(count) => count as f64,
         Value::Time(time) => time.as_secs_f64(),

@@ -68,6 +68,20 @@ impl Ordinary {
     }
 }
 
+impl Ordinary {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
+    pub(super) fn gid(&self) -> u32 {
+        self.gid.as_raw()
+    }
+}
+
 impl From<User> for Ordinary {
     fn from(user: User) -> Self {
         let name = CString::new(std::ffi::OsStr::new(&user.name).as_bytes()).unwrap_or_default();

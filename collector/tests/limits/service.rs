@@ -138,9 +138,7 @@ fn watched() -> Outcome {
         return Err(service.complaint("it was begun anew although it ticks").into());
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse()?), nix::sys::signal::Signal::SIGSTOP)?;
-    service.until("it was not begun anew", || {
-        Ok(show("NRestarts")? == "1" && show("ActiveState")? == "active")
-    })?;
+    service.until("it was not begun anew", || Ok(show("NRestarts")? == "1" && show("ActiveState")? == "active"))?;
     let (status, _) = get(service.address, "/-/ready")?;
     if status == 200 { Ok(()) } else { Err(service.complaint(&format!("/-/ready answers {status}")).into()) }
 }

@@ -14,6 +14,7 @@ mod host;
 mod modes;
 mod openssl;
 mod prometheus;
+mod push;
 mod rotation;
 #[path = "../support/samples.rs"]
 mod samples;

@@ -54,11 +54,17 @@ fn configuration(jobs: &str) -> String {
     format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}")
 }
 
+fn spawn(release: Release, arguments: &[String]) -> Result<Child, Box<dyn Error>> {
+    let mut command = Command::new(from_environment(release.prometheus)?);
+    Ok(command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+}
+
 /// Ends when dropped.
 pub(crate) struct Prometheus {
     pub(crate) release: Release,
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    arguments: Vec<String>,
     data: tempfile::TempDir,
 }
 
@@ -85,21 +91,38 @@ impl Prometheus {
         let config = data.path().join("prometheus.yml");
         fs::write(&config, configuration(jobs))?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = Command::new(from_environment(release.prometheus)?)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self { release, child, address, data })
+        let own = [
+            format!("--config.file={}", config.display()),
+            format!("--storage.tsdb.path={}", data.path().join("data").display()),
+            format!("--web.listen-address={address}"),
+        ];
+        let arguments: Vec<String> = own.into_iter().chain(flags.iter().map(ToString::to_string)).collect();
+        let child = spawn(release, &arguments)?;
+        Ok(Self { release, child, address, arguments, data })
     }
 
     /// From now on with these `jobs`.
     pub(crate) fn configure(&self, jobs: &str) -> Outcome {
         fs::write(self.data.path().join("prometheus.yml"), configuration(jobs))?;
         Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGHUP)?)
+    }
+
+    /// Ends it; what it has stored stays.
+    pub(crate) fn kill(&mut self) -> Outcome {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again, where it was.
+    pub(crate) fn start_again(&mut self) -> Outcome {
+        self.child = spawn(self.release, &self.arguments)?;
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    pub(crate) fn await_ready(&self) -> Outcome {
+        self.await_query("vector(1)", is(1.0))
     }
 
     /// What the API answers.
@@ -111,13 +134,29 @@ impl Prometheus {
         Ok(serde_json::from_str(&body)?)
     }
 
-    /// The values of the series that `expression` yields.
-    pub(crate) fn query(&self, expression: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+    fn result(&self, expression: &str) -> Result<serde_json::Value, Box<dyn Error>> {
         let mut encoded = String::new();
         for byte in expression.bytes() {
             write!(encoded, "%{byte:02x}")?;
         }
-        let body = self.ask(&format!("/api/v1/query?query={encoded}"))?;
+        self.ask(&format!("/api/v1/query?query={encoded}"))
+    }
+
+    /// When the only series that `range` selects (`NAME[TIME]`) has samples, in milliseconds since 1970.
+    pub(crate) fn moments(&self, range: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+        let body = self.result(range)?;
+        let [series] = body["data"]["result"].as_array().ok_or("no result")?.as_slice() else {
+            return Err(format!("{range}: not one series: {body}").into());
+        };
+        let samples = series["values"].as_array().ok_or("no values")?;
+        let moment = |sample: &serde_json::Value| sample[0].as_f64().map(|seconds| (seconds * 1e3).round());
+        #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds of this century")]
+        samples.iter().map(|sample| Ok(moment(sample).ok_or("no time")? as i64)).collect()
+    }
+
+    /// The values of the series that `expression` yields.
+    pub(crate) fn query(&self, expression: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+        let body = self.result(expression)?;
         let series = body["data"]["result"].as_array().ok_or("no result")?;
         series.iter().map(|one| Ok(one["value"][1].as_str().ok_or("no value")?.parse()?)).collect()
     }

@@ -28,6 +28,9 @@ use crate::{
     rig::{HANGS, Rig, Running, start},
 };
 
+/// The name of a file, and what is in it.
+type Content = (String, Vec<u8>);
+
 /// Keys, tokens and authentication files; `old` is in use.
 struct Site {
     rig: Rig,
@@ -114,7 +117,7 @@ impl Site {
     }
 
     /// Everything that lies there, and what is in it.
-    fn everything(&self) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+    fn everything(&self) -> Result<Vec<Content>, Box<dyn Error>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(self.rig.folder.path())? {
             let entry = entry?;

@@ -10,9 +10,9 @@ use super::tokens::{Kind, Token, tokens};
 use crate::project::Project;
 
 /// The collector's modules in the direction of the data. docs/ARCHITECTURE.md says what each owns.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "units", "config", "snapshot", "source", "host", "users", "rates", "rolling", "bursts", "roster", "limits", "view",
-    "policy", "enforce", "export", "token", "init", "fleet", "pipeline",
+    "policy", "enforce", "export", "push", "token", "init", "fleet", "pipeline",
 ];
 
 /// The BPF library's crates, and the only place that may name them.

@@ -9,6 +9,9 @@ use crate::export::{
     shape::{Classic, Shape},
 };
 
+/// Numbers of a span's fields, the same in every format that has spans.
+const SPAN_OFFSET: u32 = 1;
+const SPAN_LENGTH: u32 = 2;
 /// So many empty buckets are written out rather than begin a new span: a span costs about four bytes, an empty bucket
 /// one or two.
 const GAP: usize = 2;
@@ -51,7 +54,7 @@ impl Native {
         wire::number(field::ZERO_COUNT, *zero, out);
         self.spans.clear();
         self.deltas.clear();
-        positive(self.shape.first_index(), rest, &mut self.spans, &mut self.deltas);
+        positive(field::POSITIVE_SPAN, self.shape.first_index(), rest, &mut self.spans, &mut self.deltas);
         out.extend_from_slice(&self.spans);
         if !self.deltas.is_empty() {
             wire::message(field::POSITIVE_DELTA, &self.deltas, out);
@@ -63,8 +66,8 @@ impl Native {
     }
 }
 
-/// Spans as fields and deltas packed, for buckets of which the first has the index `first`.
-fn positive(first: i32, buckets: &[u64], spans: &mut Vec<u8>, deltas: &mut Vec<u8>) {
+/// Spans as fields with the number `field` and deltas packed, for buckets of which the first has the index `first`.
+pub(crate) fn positive(field: u32, first: i32, buckets: &[u64], spans: &mut Vec<u8>, deltas: &mut Vec<u8>) {
     // The first span's offset is an index, a later one's the number of buckets left out before it.
     let mut offset = i64::from(first);
     let mut before = 0_u64;
@@ -79,13 +82,9 @@ fn positive(first: i32, buckets: &[u64], spans: &mut Vec<u8>, deltas: &mut Vec<u
             before = *count;
         }
         let (offset_bits, length_bits) = (wire::zigzag(offset), length as u64);
-        wire::open(
-            field::POSITIVE_SPAN,
-            2 + wire::varint_length(offset_bits) + wire::varint_length(length_bits),
-            spans,
-        );
-        wire::number(field::SPAN_OFFSET, offset_bits, spans);
-        wire::number(field::SPAN_LENGTH, length_bits, spans);
+        wire::open(field, 2 + wire::varint_length(offset_bits) + wire::varint_length(length_bits), spans);
+        wire::number(SPAN_OFFSET, offset_bits, spans);
+        wire::number(SPAN_LENGTH, length_bits, spans);
         offset = 0;
         rest = beyond;
     }
