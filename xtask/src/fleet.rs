@@ -4,7 +4,9 @@
 mod checks;
 mod features;
 mod kit;
+mod python;
 mod server;
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
