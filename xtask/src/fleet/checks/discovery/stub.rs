@@ -24,7 +24,7 @@ type Handler = dyn Fn(&str) -> Answer + Send + Sync;
 /// Longest request that is read, in bytes.
 const MOST: u64 = 64 << 10;
 /// How long one answer goes on at most.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// The server, until it is dropped.
 pub(super) struct Stub {

@@ -1,4 +1,4 @@
-//! The daemon as the DaemonSet starts it: its capabilities, flags and settings, with Secret and ports of here, and the kubelet's probes.
+//! The daemon as the `DaemonSet` starts it: its capabilities, flags and settings, with Secret and ports of here, and the kubelet's probes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ use super::hub::certificates;
 use super::{build, documents, object};
 use crate::process::{self, Unavailable};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// After this time the daemon has looked at its files again, as whom it has become.
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 const NOBODY: u32 = 65_534;
@@ -61,7 +61,7 @@ fn copy_as_nobody(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts the ConfigMaps where the container would have them, and returns its arguments with paths of here.
+/// Puts each `ConfigMap` where the container would have them, and returns its arguments with paths of here.
 fn lay_out(container: &Value, objects: &[Value], folder: &Path, port: u16) -> Result<Vec<String>> {
     fs::create_dir_all(folder.join("policy"))?;
     let here = folder.display().to_string();
@@ -83,12 +83,11 @@ fn start(program: &Path, container: &Value, arguments: &[String], folder: &Path,
         bail!(Unavailable("starting the daemon with a container's capabilities takes root".into()));
     }
     let added = container["securityContext"]["capabilities"]["add"].as_array().context("no capabilities")?;
-    let bounds: String =
-        added.iter().filter_map(Value::as_str).map(|name| format!(",+{}", name.to_ascii_lowercase())).collect();
+    let names: Vec<String> = added.iter().filter_map(Value::as_str).map(str::to_ascii_lowercase).collect();
     let log = folder.join("log");
     let file = fs::File::create(&log)?;
     let mut command = Command::new("setpriv");
-    command.arg(format!("--bounding-set=-all{bounds}")).args(["--inh-caps=-all", "--no-new-privs", "--"]);
+    command.arg(format!("--bounding-set=-all,+{}", names.join(",+"))).args(["--inh-caps=-all", "--no-new-privs", "--"]);
     command.arg(program).args(arguments).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let mut daemon = Running(command.spawn().context("cannot start setpriv")?);
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {

@@ -51,7 +51,7 @@ pub(super) fn is_labelled(agent: &Value, cluster: &str, environment: &str) -> Re
     Ok(())
 }
 
-/// The release reads the ConfigMap under the name that kustomize has given it.
+/// The release reads the `ConfigMap` under the name that kustomize has given it.
 fn has_values(objects: &[Value], name: &str) -> Result<()> {
     let release = object(objects, "HelmRelease", "kube-prometheus-stack")?;
     let named = release["spec"]["valuesFrom"][0]["name"].as_str().unwrap_or_default();

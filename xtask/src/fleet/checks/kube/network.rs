@@ -1,4 +1,4 @@
-//! Whom a NetworkPolicy admits, as Kubernetes judges (`networking.k8s.io/v1`): for the kinds of peers that ours have.
+//! Whom a `NetworkPolicy` admits, as Kubernetes judges (`networking.k8s.io/v1`): for the kinds of peers that ours have.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,8 @@ pub(super) fn admits(policy: &Value, visitor: &Visitor<'_>, port: &str) -> Resul
     let rules = policy["spec"]["ingress"].as_array().context("the policy has no ingress")?;
     for rule in rules {
         let ports = rule["ports"].as_array().map_or(&[][..], Vec::as_slice);
-        let named = |entry: &Value| entry["port"] == port || entry["port"].to_string() == port;
+        let named =
+            |entry: &Value| entry["port"] == port || port.parse::<u16>().is_ok_and(|port| entry["port"] == port);
         if !ports.is_empty() && !ports.iter().any(named) {
             continue;
         }

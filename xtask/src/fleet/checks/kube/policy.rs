@@ -41,7 +41,7 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
     lookups(object(&operator, "ClusterRole", "uidmeter-prometheus")?)
 }
 
-/// The DaemonSet's Pods have these capabilities and see these places of the node.
+/// The `DaemonSet`'s Pods have these capabilities and see these places of the node.
 pub(super) fn daemon_set(set: &Value, capabilities: &[&str], host: &[&str]) -> Result<()> {
     let unavailable = &set["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"];
     ensure!(unavailable == 1, "a rollout takes {unavailable} nodes at a time");

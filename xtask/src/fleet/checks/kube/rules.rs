@@ -1,4 +1,4 @@
-//! Rules as the operator wants them: each file of `packaging/prometheus/rules` becomes a PrometheusRule and a file of the chart. They
+//! Rules as the operator wants them: each file of `packaging/prometheus/rules` becomes a `PrometheusRule` and a file of the chart. They
 //! are written with `UIDMETER_BLESS=1`, and otherwise compared.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::packages::Wanted;
 use crate::process;
 
 const NOTE: &str = "# Written from packaging/prometheus/rules by `UIDMETER_BLESS=1 cargo xtask fleet --filter kube-rules`; do not edit.\n";
-/// Writes what stands in each PrometheusRule to a file of rules of that name, in the folder named second.
+/// Writes what stands in each `PrometheusRule` to a file of rules of that name, in the folder named second.
 const EXTRACT: &str = "import os, sys, yaml\n\
     for d in yaml.safe_load_all(open(sys.argv[1])):\n    \
         if d and d['kind'] == 'PrometheusRule':\n        \
@@ -89,7 +89,7 @@ fn files(sources: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, String>
     let mut list = format!("{NOTE}apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n");
     for (stem, path) in sources {
         let text = fs::read_to_string(path)?;
-        list.push_str(&format!("  - {stem}.yaml\n"));
+        list.extend(["  - ", stem, ".yaml\n"]);
         files.insert(format!("kubernetes/operator/rules/{stem}.yaml"), object(stem, &text));
         files.insert(format!("helm/uidmeter/rules/{stem}.yml"), format!("{NOTE}{text}"));
     }
@@ -97,7 +97,7 @@ fn files(sources: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, String>
     Ok(files)
 }
 
-/// A PrometheusRule whose `spec` is the file, moved to the right.
+/// A `PrometheusRule` whose `spec` is the file, moved to the right.
 fn object(stem: &str, text: &str) -> String {
     let mut object = format!(
         "{NOTE}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: uidmeter-{}\n  \
