@@ -110,15 +110,14 @@ impl From<RunError> for Failure {
             RunError::Web(OpenError::Sockets(problems)) => Self { code: LISTEN, sentences: problems.0 },
             RunError::Limits(LimitsError::Policy(errors)) => errors.into(),
             RunError::Limits(LimitsError::Socket { .. }) => Self::new(LISTEN, error.to_string()),
-            RunError::Limits(LimitsError::Enforcer(_)) | RunError::EnforcerLost => {
-                Self::new(UNEXPECTED, error.to_string())
-            }
             RunError::Privileges(PrivilegeError::NoUser(_)) => Self::new(USAGE, error.to_string()),
             RunError::Privileges(PrivilegeError::Refused { .. }) => Self::new(PRIVILEGE, error.to_string()),
             RunError::Push(PushError::Configuration(problems)) => Self::usage(problems),
-            RunError::Push(_) | RunError::System { .. } | RunError::OwnMetrics(_) => {
-                Self::new(UNEXPECTED, error.to_string())
-            }
+            RunError::Limits(LimitsError::Enforcer(_))
+            | RunError::EnforcerLost
+            | RunError::Push(_)
+            | RunError::System { .. }
+            | RunError::OwnMetrics(_) => Self::new(UNEXPECTED, error.to_string()),
         }
     }
 }

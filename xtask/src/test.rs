@@ -121,6 +121,7 @@ fn timed(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Row {
     Row { name, counts, elapsed }
 }
 
-fn is_ci() -> bool {
+/// Whether somebody waits for the result, and relies on it.
+pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }

@@ -90,9 +90,15 @@ pub(crate) fn command(project: &Project, arguments: &Arguments) -> Result<bool> 
     Ok(counts.failed == 0)
 }
 
-/// Every kernel, with the limits that the command has by default.
+/// Every kernel, or where somebody waits for the result those that differ most, with the limits that the command has by default.
 pub(crate) fn run_all(project: &Project) -> Result<Counts> {
-    let arguments = Arguments { time_limit: TIME_LIMIT_SECONDS, jobs: one_per_cpu(), ..Arguments::default() };
+    let kernels = if crate::test::is_ci() {
+        println!("    in a pipeline only the oldest and the newest kernel; `cargo xtask vm-test` boots all");
+        kernels::EXTREMES.map(str::to_owned).to_vec()
+    } else {
+        Vec::new()
+    };
+    let arguments = Arguments { kernels, time_limit: TIME_LIMIT_SECONDS, jobs: one_per_cpu(), ..Arguments::default() };
     run(project, &arguments)
 }
 

@@ -50,27 +50,29 @@ impl Service {
         fs::write(CONFIGURATION, format!("{more}\n[web]\nlisten_addresses = [\"{address}\"]\n"))?;
         systemctl(&["daemon-reload"])?;
         let service = Self { address };
-        systemctl(&["start", "uidmeter"]).map_err(|error| service.complaint(&error.to_string()))?;
+        systemctl(&["start", "uidmeter"]).map_err(|error| complaint(&error.to_string()))?;
         Ok(service)
     }
+}
 
-    fn complaint(&self, what: &str) -> io::Error {
-        let log = Command::new("journalctl").args(["-u", "uidmeter", "-n", "15", "--no-pager", "-o", "cat"]).output();
-        let log = log.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let status = show("StatusText").unwrap_or_default();
-        io::Error::other(format!("{what}; status {status:?}; its log ends with\n{log}"))
-    }
-
-    fn until(&self, what: &str, mut holds: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while !holds()? {
-            if std::time::Instant::now() > deadline {
-                return Err(self.complaint(&format!("{what} within {PATIENCE:?}")));
-            }
-            thread::sleep(Duration::from_millis(100));
+/// Waits; `what` says what did not come.
+fn until(what: &str, mut holds: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds()? {
+        if std::time::Instant::now() > deadline {
+            return Err(complaint(&format!("{what} within {PATIENCE:?}")));
         }
-        Ok(())
+        thread::sleep(Duration::from_millis(100));
     }
+    Ok(())
+}
+
+/// An error that shows how the unit stands.
+fn complaint(what: &str) -> io::Error {
+    let log = Command::new("journalctl").args(["-u", "uidmeter", "-n", "15", "--no-pager", "-o", "cat"]).output();
+    let log = log.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let status = show("StatusText").unwrap_or_default();
+    io::Error::other(format!("{what}; status {status:?}; its log ends with\n{log}"))
 }
 
 /// A property of the unit.
@@ -93,9 +95,9 @@ impl Drop for Service {
 fn monitors() -> Outcome {
     let service = Service::start("", "")?;
     // Without waiting: that is what being started means.
-    let (status, _) = get(service.address, "/-/ready").map_err(|error| service.complaint(&error.to_string()))?;
+    let (status, _) = get(service.address, "/-/ready").map_err(|error| complaint(&error.to_string()))?;
     if status != 200 {
-        return Err(service.complaint(&format!("/-/ready answers {status} once it is started")).into());
+        return Err(complaint(&format!("/-/ready answers {status} once it is started")).into());
     }
     let told = show("StatusText")?;
     if told != format!("serving http://{}/metrics", service.address) {
@@ -120,11 +122,11 @@ fn monitors() -> Outcome {
     };
     let before = read()?;
     systemctl(&["reload", "uidmeter"])?;
-    service.until("it did not read its configuration again", || Ok(read()? != before))?;
+    until("it did not read its configuration again", || Ok(read()? != before))?;
     systemctl(&["stop", "uidmeter"])?;
     let (result, state) = (show("Result")?, show("ActiveState")?);
     if (result.as_str(), state.as_str()) != ("success", "inactive") {
-        return Err(service.complaint(&format!("stopped, it is {state} with {result}")).into());
+        return Err(complaint(&format!("stopped, it is {state} with {result}")).into());
     }
     Ok(())
 }
@@ -135,12 +137,12 @@ fn watched() -> Outcome {
     thread::sleep(Duration::from_secs(12));
     let pid = show("MainPID")?;
     if show("NRestarts")? != "0" {
-        return Err(service.complaint("it was begun anew although it ticks").into());
+        return Err(complaint("it was begun anew although it ticks").into());
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse()?), nix::sys::signal::Signal::SIGSTOP)?;
-    service.until("it was not begun anew", || Ok(show("NRestarts")? == "1" && show("ActiveState")? == "active"))?;
+    until("it was not begun anew", || Ok(show("NRestarts")? == "1" && show("ActiveState")? == "active"))?;
     let (status, _) = get(service.address, "/-/ready")?;
-    if status == 200 { Ok(()) } else { Err(service.complaint(&format!("/-/ready answers {status}")).into()) }
+    if status == 200 { Ok(()) } else { Err(complaint(&format!("/-/ready answers {status}")).into()) }
 }
 
 fn enforces() -> Outcome {
@@ -149,10 +151,10 @@ fn enforces() -> Outcome {
     let more = "[limits]\nmode = \"enforce\"\npolicy_file = \"/etc/uidmeter/policy.toml\"\ninterval = \"500ms\"\n\
                 audit_log = \"/var/log/uidmeter/limits.jsonl\"\ncontrol_socket = \"/run/uidmeter/control.sock\"\n";
     // The next start would undo it, too: here it is the end of this one that is meant.
-    let service = Service::start(more, &format!("{ENFORCE}Restart=no\n"))?;
+    let _service = Service::start(more, &format!("{ENFORCE}Restart=no\n"))?;
     let mut hog = MALLORY.runs(&["spin", SECONDS, "4"])?;
     let is_limited = || Ok(!limits_of(&group_of(MALLORY))?.is_empty());
-    service.until("nobody was limited", is_limited)?;
+    until("nobody was limited", is_limited)?;
     let process = fs::read_to_string(format!("/proc/{}/status", show("MainPID")?))?;
     if process.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().any(|id| id == "0")) {
         return Err("the process that talks to the network is root".into());
@@ -160,11 +162,11 @@ fn enforces() -> Outcome {
     // Daemon and enforcer at once, without a chance to undo anything themselves.
     systemctl(&["kill", "--kill-who=all", "--signal=KILL", "uidmeter"])?;
     // He is still there: a slice that goes with its last session would take its limits along.
-    service.until("somebody stayed limited", || Ok(!is_limited()?))?;
+    until("somebody stayed limited", || Ok(!is_limited()?))?;
     hog.stop()?;
     systemctl(&["stop", "uidmeter"])?;
     if is_limited()? {
-        return Err(service.complaint("somebody is limited after it was stopped").into());
+        return Err(complaint("somebody is limited after it was stopped").into());
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ fn who_is_gone_is_marked_once_and_at_the_end_everybody_is() -> Outcome {
     receiver.await_taken(2)?;
     rig.host.has(&[8]);
     let told = || -> Result<Vec<Told>, Box<dyn std::error::Error>> {
-        Ok(receiver.received().iter().map(|one| one.samples()).collect::<Result<Vec<_>, _>>()?.concat())
+        Ok(receiver.received().iter().map(super::receiver::Received::samples).collect::<Result<Vec<_>, _>>()?.concat())
     };
     let of_seven = |name: &str| name.contains(";uid=7;");
     receiver.await_that(|_| told().is_ok_and(|told| told.iter().any(|(_, _, value)| value.to_bits() == STALE)))?;

@@ -19,7 +19,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::remote_write::{Request, WriteRequest};
 
 /// Longer than any receiver may take.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 
 /// What is answered to one request.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Received {
 }
 
 fn spelled(labels: &[(String, String)]) -> String {
-    labels.iter().map(|(name, value)| format!("{name}={value};")).collect()
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";")
 }
 
 #[derive(Default)]

@@ -83,12 +83,17 @@ impl Rig {
     }
 
     /// The sum of a counter's samples whose labels contain `label`.
-    pub(crate) fn counted(&self, name: &str, label: &str) -> f64 {
+    pub(crate) fn counted(&self, name: &str, label: &str) -> u64 {
         let families = self.own.gather();
-        let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
-        metrics
+        let metrics = families
+            .iter()
+            .filter(|family| family.name() == name)
+            .flat_map(prometheus::proto::MetricFamily::get_metric);
+        let sum: f64 = metrics
             .filter(|metric| label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label))
             .map(|metric| metric.get_counter().get_value())
-            .sum()
+            .sum();
+        // Counts are whole.
+        format!("{sum:.0}").parse().unwrap_or(u64::MAX)
     }
 }

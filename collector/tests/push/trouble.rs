@@ -1,4 +1,4 @@
-//! A receiver that is away, in trouble, or nonsensical: nothing is lost that it did not refuse, and order is kept.
+//! A hub that is away, in trouble, or nonsensical: nothing is lost that it did not refuse, and order is kept.
 
 use std::{error::Error, net::SocketAddr, thread, time::Duration};
 
@@ -46,8 +46,8 @@ fn what_is_not_refused_arrives_in_order_whatever_happens() -> Outcome {
         Reply::Fine,
         Reply::Status("400 Bad Request"),
     ];
-    let receiver = Receiver::start(address, &trouble, None)?;
-    let received = receiver.await_taken(10)?;
+    let hub = Receiver::start(address, &trouble, None)?;
+    let received = hub.await_taken(10)?;
     pusher.stop();
     let first = &received[0];
     assert_eq!(first.head[0], "POST /api/v1/write HTTP/1.1");
@@ -76,11 +76,11 @@ fn what_is_not_refused_arrives_in_order_whatever_happens() -> Outcome {
     let interval = i64::try_from(INTERVAL.as_millis())?;
     assert!(steps(&told).iter().all(|step| *step == interval), "{told:?}");
     let refused = received[9].samples()?.len();
-    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", "refused"), f64::from(u32::try_from(refused)?));
-    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", ""), f64::from(u32::try_from(refused)?));
-    let of_first = f64::from(u32::try_from(first.samples()?.len())?);
-    // Six failures of the receiver, and at least one while nobody was there; each request has about as many samples.
-    assert!(rig.counted("uidmeter_push_samples_retried_total", "") >= 6.5 * of_first);
+    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", "refused"), refused as u64);
+    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", ""), refused as u64);
+    let of_first = first.samples()?.len() as u64;
+    // Six failures of the hub, and at least one while nobody was there; each request has about as many samples.
+    assert!(rig.counted("uidmeter_push_samples_retried_total", "") * 2 >= 13 * of_first);
     Ok(())
 }
 
@@ -93,37 +93,37 @@ fn a_restart_while_the_receiver_is_away_leaves_no_gap_and_no_repetition() -> Out
     pusher.stop();
     let pusher = rig.start()?;
     thread::sleep(INTERVAL * 5);
-    let receiver = Receiver::start(address, &[], None)?;
-    let received = receiver.await_taken(14)?;
-    // Once more, with the receiver there.
+    let hub = Receiver::start(address, &[], None)?;
+    let received = hub.await_taken(14)?;
+    // Once more, with the hub there.
     pusher.stop();
     let pusher = rig.start()?;
     let before = received.len();
-    receiver.await_taken(before + 3)?;
+    hub.await_taken(before + 3)?;
     pusher.stop();
-    let moments: Vec<i64> = moments(&receiver.received())?.into_iter().map(|(moment, _)| moment).collect();
+    let moments: Vec<i64> = moments(&hub.received())?.into_iter().map(|(moment, _)| moment).collect();
     let interval = i64::try_from(INTERVAL.as_millis())?;
     // Of a restart that falls onto a moment, this one is missing.
     let steps = steps(&moments);
     assert!(steps.iter().all(|step| *step > 0 && step % interval == 0), "{moments:?}");
     assert!(steps.iter().filter(|step| **step != interval).count() <= 2, "{moments:?}");
     assert!(steps.iter().all(|step| *step <= 3 * interval), "{moments:?}");
-    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", ""), 0.0);
+    assert_eq!(rig.counted("uidmeter_push_samples_dropped_total", ""), 0);
     Ok(())
 }
 
 #[test]
 fn who_does_not_understand_2_0_is_found_out() -> Outcome {
-    let receiver = Receiver::start(SocketAddr::from(([127, 0, 0, 1], 0)), &[], None)?;
-    receiver.answer(Reply::Status("204 No Content"));
-    let mut rig = Rig::new(receiver.address)?;
+    let hub = Receiver::start(SocketAddr::from(([127, 0, 0, 1], 0)), &[], None)?;
+    hub.answer(Reply::Status("204 No Content"));
+    let mut rig = Rig::new(hub.address)?;
     rig.push.protocol = PushProtocol::V2;
     let pusher = rig.start()?;
-    receiver.await_that(|received| received.len() >= 2)?;
-    receiver.answer(Reply::Fine);
-    let received = receiver.await_taken(2)?;
+    hub.await_that(|received| received.len() >= 2)?;
+    hub.answer(Reply::Fine);
+    let received = hub.await_taken(2)?;
     pusher.stop();
-    assert!(rig.counted("uidmeter_push_samples_dropped_total", "refused") > 0.0);
+    assert!(rig.counted("uidmeter_push_samples_dropped_total", "refused") > 0);
     let taken = received.iter().find(|one| one.taken).ok_or("nothing")?;
     assert_eq!(taken.header("content-type"), Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"));
     assert_eq!(taken.header("x-prometheus-remote-write-version"), Some("2.0.0"));

@@ -26,7 +26,7 @@ impl Python {
     /// # Errors
     /// There is no Python, or the packages cannot be had.
     pub(super) fn prepare() -> Result<Self> {
-        let folder = packages::cache_folder()?.join("python/scripts");
+        let folder = packages::cache_folder()?.join("python/tools");
         make(&folder).with_context(|| Unavailable("the validators written in Python cannot be had".into()))?;
         Ok(Self { folder })
     }
@@ -37,6 +37,23 @@ impl Python {
         // What scripts of ours import lies in the environment alone.
         command.env_remove("PYTHONPATH").env("PYTHONUTF8", "1");
         command
+    }
+
+    /// Python with a script of ours.
+    pub(super) fn script(&self, text: &str) -> Command {
+        let mut command = self.program("python");
+        command.args(["-c", text]);
+        command
+    }
+
+    /// A folder for what scripts work out once and keep, as long as the environment stays.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn kept(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("kept");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
     }
 }
 
@@ -69,5 +86,5 @@ fn make(folder: &Path) -> Result<()> {
 /// Whether all packages of the list have been installed, and the Python that they were installed for still runs.
 fn is_whole(folder: &Path) -> bool {
     fs::read_to_string(folder.join(DONE)).is_ok_and(|installed| installed == PACKAGES)
-        && process::capture(Command::new(folder.join("bin/python")).args(["-c", "import sys"])).is_ok()
+        && process::capture(Command::new(folder.join("bin/python")).args(["-c", "import jsonschema"])).is_ok()
 }

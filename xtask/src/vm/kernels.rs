@@ -56,6 +56,9 @@ const ALL: [Kernel; 4] = [
     },
 ];
 
+/// Oldest, newest, and too old. The one in between has the suite of limits besides.
+pub(super) const EXTREMES: [&str; 3] = ["6.1", "7.2", "5.10"];
+
 /// The kernels of these names; all of them for no name.
 pub(super) fn named(names: &[String]) -> Result<Vec<Kernel>> {
     if names.is_empty() {
