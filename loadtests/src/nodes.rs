@@ -28,7 +28,7 @@ use collector::pipeline::SteppedSampler;
 use tokio::{runtime::Runtime, sync::watch, task::JoinSet, time::sleep_until};
 
 use self::node::Node;
-pub(crate) use self::place::Places;
+pub(crate) use self::{discovery::write as announce, place::Places};
 use crate::descriptors;
 
 /// Files that a host has open: those of `/proc` that it reads, its socket, and connections of four scrapers.
@@ -103,8 +103,11 @@ impl Serving {
     fn start(flags: &Flags) -> Result<Self> {
         let places = Places::new(flags.first, flags.port, flags.count)?;
         descriptors::raise(FILES * u64::from(flags.count) + OTHER_FILES)?;
-        let nodes: Vec<Node> =
-            places.addresses().zip(u64::from(flags.seed)..).map(|place| Node::open(flags, place)).collect::<Result<_>>()?;
+        let nodes: Vec<Node> = places
+            .addresses()
+            .zip(u64::from(flags.seed)..)
+            .map(|place| Node::open(flags, place))
+            .collect::<Result<_>>()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         // Files are looked at and passwords computed by threads that may block: for few hosts at a time.
         let builder = builder.worker_threads(flags.threads.into()).max_blocking_threads(flags.threads.into());
@@ -117,7 +120,7 @@ impl Serving {
             hosts.spawn_on(node.serve(stopped.clone()), runtime.handle());
         }
         if let Some(file) = &flags.file_sd {
-            discovery::write(file, &places).with_context(|| format!("cannot write {}", file.display()))?;
+            announce(file, &places).with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(Self { runtime, hosts, stop })
     }

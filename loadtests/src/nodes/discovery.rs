@@ -10,7 +10,7 @@ use super::Places;
 
 /// Replaces `file` as a whole: whoever reads it finds the old addresses or the new ones. Everybody may read it, since Prometheus is
 /// mostly another user.
-pub(super) fn write(file: &Path, places: &Places) -> Result<()> {
+pub(crate) fn write(file: &Path, places: &Places) -> Result<()> {
     let targets: Vec<String> = places.addresses().map(|address| address.to_string()).collect();
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
