@@ -80,7 +80,7 @@ pub(crate) struct Flags {
     first: Ipv4Addr,
 
     /// How long is measured, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(15..=7200))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..=7200))]
     duration: u64,
 
     /// For how long hosts are announced little by little before that, in seconds
@@ -290,7 +290,7 @@ fn table(flags: &Flags, measured: &Measured) -> Table<2> {
     row("series in memory, of all replicas", measured.series.to_string());
     row("hosts: CPUs, not scraped", format!("{:.3}", measured.hosts_idle_cpus));
     row("hosts: CPUs", format!("{:.3}", measured.hosts_cpus));
-    let of_scrapes = (measured.hosts_cpus - measured.hosts_idle_cpus) * seconds * 1000.0;
+    let of_scrapes = (measured.hosts_cpus - measured.hosts_idle_cpus).max(0.0) * seconds * 1000.0;
     row("hosts: CPU time of a scrape, ms", format!("{:.2}", of_scrapes / scraped));
     row("hosts: resident, MB each", format!("{:.2}", per(measured.hosts_resident_bytes, MEGABYTE) / count));
     row("Prometheus: CPUs, all replicas", format!("{:.3}", measured.prometheus_cpus));

@@ -21,7 +21,7 @@ pub(crate) fn write(file: &Path, places: &Places) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::Ipv4Addr};
+    use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt as _};
 
     use serde_json::{Value, from_slice, json};
 
@@ -37,6 +37,7 @@ mod tests {
         let found: Value = from_slice(&fs::read(&file)?)?;
         assert_eq!(found, json!([{ "targets": ["127.1.0.1:9101", "127.1.0.2:9101"] }]));
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o644);
         Ok(())
     }
 }
