@@ -9,6 +9,7 @@ mod attack;
 mod child;
 mod daemon;
 mod descriptors;
+mod fleet;
 mod interrupt;
 mod nodes;
 mod overhead;
@@ -48,6 +49,8 @@ enum Question {
     /// Serves users who do not exist, for the other tests
     #[command(hide = true)]
     Simulate(simulate::Flags),
+    /// Whether Prometheus can watch a thousand simulated hosts, and what that costs both sides
+    Fleet(fleet::Flags),
     /// Serves many simulated hosts, each at a loopback address of its own, until standard input ends
     Nodes(nodes::Flags),
     /// Whether scrapes come through while the web server is under attack; what TLS and tokens cost
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Question::Scrape(flags) => scrape::run(&flags),
         Question::Policy(flags) => policy::run(&flags),
         Question::Simulate(flags) => simulate::run(&flags).map(|()| true),
+        Question::Fleet(flags) => fleet::run(&flags),
         Question::Nodes(flags) => nodes::run(&flags).map(|()| true),
         Question::Attack(flags) => attack::run(&flags),
         Question::Attacked(flags) => attack::server::run(&flags),

@@ -28,7 +28,7 @@ use collector::pipeline::SteppedSampler;
 use tokio::{runtime::Runtime, sync::watch, task::JoinSet, time::sleep_until};
 
 use self::node::Node;
-pub(crate) use self::place::Places;
+pub(crate) use self::{discovery::write as announce, place::Places};
 use crate::descriptors;
 
 /// Files that a host has open: those of `/proc` that it reads, its socket, and connections of four scrapers.
@@ -120,7 +120,7 @@ impl Serving {
             hosts.spawn_on(node.serve(stopped.clone()), runtime.handle());
         }
         if let Some(file) = &flags.file_sd {
-            discovery::write(file, &places).with_context(|| format!("cannot write {}", file.display()))?;
+            announce(file, &places).with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(Self { runtime, hosts, stop })
     }

@@ -2,6 +2,7 @@
 //! program measures; this module gives it what it needs. A new bench is a new variant.
 
 use std::ffi::{OsStr, OsString};
+use std::process::Command;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -27,6 +28,12 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Whether Prometheus can watch a thousand hosts, and what that costs both sides.
+    Fleet {
+        /// Arguments for `loadtests fleet`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// The cost of evaluating a policy for a thousand users.
     Policy {
         /// Arguments for `loadtests policy`.
@@ -41,11 +48,15 @@ const EXPORTERS: [(&str, Wanted); 2] = [
     ("UIDMETER_PROCESS_EXPORTER", Wanted { suite: "bookworm", pattern: "prometheus-process-exporter" }),
 ];
 
+/// The newest there is.
+const PROMETHEUS: Wanted = Wanted { suite: "sid", pattern: "prometheus" };
+
 /// Builds, measures, and says whether the bench met its targets.
 pub(crate) fn command(project: &Project, bench: &Bench) -> Result<bool> {
     match bench {
         Bench::Overhead { arguments } => overhead(project, arguments),
         Bench::Scrape { arguments } => scrape(project, arguments),
+        Bench::Fleet { arguments } => fleet(project, arguments),
         Bench::Policy { arguments } => policy(project, arguments),
     }
 }
@@ -70,6 +81,16 @@ fn scrape(project: &Project, arguments: &[OsString]) -> Result<bool> {
     daemon::build_release(project, "loadtests")?;
     let variables: Vec<(&str, &OsStr)> = programs.iter().map(|(name, path)| (*name, path.as_os_str())).collect();
     measure(project, "scrape", arguments, &variables)
+}
+
+/// Needs no root: hosts are simulated, and their addresses are this machine's own.
+fn fleet(project: &Project, arguments: &[OsString]) -> Result<bool> {
+    let prometheus = packages::unpacked(PROMETHEUS)?.join("usr/bin/prometheus");
+    daemon::build_release(project, "loadtests")?;
+    let mut measure = Command::new(project.loadtests());
+    measure.env("UIDMETER_PROMETHEUS_3", prometheus).current_dir(project.root()).arg("fleet").args(arguments);
+    heading(&format!("measuring: {}", process::display(&measure)));
+    process::succeeds(&mut measure)
 }
 
 /// Needs neither kernel programs nor anything else: it computes.

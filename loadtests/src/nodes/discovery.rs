@@ -10,7 +10,7 @@ use super::Places;
 
 /// Replaces `file` as a whole: whoever reads it finds the old addresses or the new ones. Everybody may read it, since Prometheus is
 /// mostly another user.
-pub(super) fn write(file: &Path, places: &Places) -> Result<()> {
+pub(crate) fn write(file: &Path, places: &Places) -> Result<()> {
     let targets: Vec<String> = places.addresses().map(|address| address.to_string()).collect();
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
@@ -21,7 +21,7 @@ pub(super) fn write(file: &Path, places: &Places) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::Ipv4Addr};
+    use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt as _};
 
     use serde_json::{Value, from_slice, json};
 
@@ -37,6 +37,7 @@ mod tests {
         let found: Value = from_slice(&fs::read(&file)?)?;
         assert_eq!(found, json!([{ "targets": ["127.1.0.1:9101", "127.1.0.2:9101"] }]));
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o644);
         Ok(())
     }
 }
