@@ -34,21 +34,28 @@ impl<'a> Kit<'a> {
         self.scratch.path()
     }
 
-    /// The daemon, built for release.
+    /// The daemon: that of `UIDMETER_BIN`, as for the tests, or built for release.
     ///
     /// # Errors
     /// It cannot be built.
     pub(super) fn daemon(&self) -> Result<PathBuf> {
+        if let Some(path) = std::env::var_os("UIDMETER_BIN") {
+            return Ok(path.into());
+        }
         daemon::build(self.project)?;
         Ok(self.project.daemon())
     }
 
-    /// `loadtests`, which simulates hosts. Not for release: it is built anyway for the unit tests.
+    /// `loadtests`, which simulates hosts: that of `UIDMETER_LOADTESTS`, or built. Not for release: what it consists of is built
+    /// anyway for the unit tests.
     ///
     /// # Errors
     /// It cannot be built.
     pub(super) fn loadtests(&self) -> Result<PathBuf> {
-        process::run(self.project.cargo().args(["build", "--package", "loadtests"]))?;
+        if let Some(path) = std::env::var_os("UIDMETER_LOADTESTS") {
+            return Ok(path.into());
+        }
+        process::run(self.project.cargo().args(["build", "--quiet", "--package", "loadtests"]))?;
         Ok(self.project.target().join("debug/loadtests"))
     }
 }

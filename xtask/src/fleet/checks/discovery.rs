@@ -134,7 +134,7 @@ fn newest() -> Result<PathBuf> {
 }
 
 fn listed(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let place = Place { mechanism: "static", set: json!({"targets": [host.address]}), relabel: json!([]) };
     let mut adapted = adapt(kit, &host, &place)?;
     // A job may list its hosts in several groups, which are one host here.
@@ -147,7 +147,7 @@ fn listed(kit: &Kit<'_>) -> Result<()> {
 }
 
 fn file(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let targets = kit.scratch().join("targets");
     fs::create_dir_all(&targets)?;
     let set = json!({"files": [targets.join("*.json")]});
@@ -162,14 +162,14 @@ fn file(kit: &Kit<'_>) -> Result<()> {
     let server = start(kit, &newest()?, &adapted, "file")?;
     found(&server, adapted.jobs())?;
     // Found without a reload.
-    let second = Host::start(kit, 3, 1)?;
+    let second = Host::start(kit, 3, 2)?;
     write("second", &second.address)?;
     let both = format!("count(up{{rack=\"second\"}} == 1) == {}", adapted.jobs());
     server.wait_for(&both, PATIENCE).map(|_| ())
 }
 
 fn http(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let list = json!([{"targets": [host.address], "labels": {"rack": "one"}}]).to_string();
     let stub = Stub::start(move |_| Answer::Json(list.clone()))?;
     let set = json!({"url": format!("{}/targets", stub.url), "refresh_interval": "5s"});

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::super::super::kit::{Kit, debian};
 use super::super::super::server::Server;
-use super::hosts::{self, Simulated};
+use super::super::super::simulated::Host;
+use super::hosts;
 use crate::dashboards::{self, Dashboard, lint};
 use crate::packages::Wanted;
 
@@ -41,8 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const NATIVE: &str = "histogram_count(sum(rate(uidmeter_run_queue_latency_seconds[30s])))";
 
 pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
-    let program = kit.loadtests()?;
-    let simulated = [1, 2].map(|seed| Simulated::start(&program, 12, seed));
+    let simulated = [1, 2].map(|seed| Host::start(kit, 12, seed));
     let golden = kit.project().root().join("collector/tests/golden/metrics.txt");
     let golden = hosts::page(fs::read_to_string(&golden).with_context(|| format!("no {}", golden.display()))?)?;
     let mut targets = Vec::new();

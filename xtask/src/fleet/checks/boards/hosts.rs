@@ -1,51 +1,11 @@
-//! What a Prometheus scrapes in the check of expressions: simulated hosts, and one whose page never changes and has every family.
+//! Servers that say what they are told to: a host whose page never changes and has every family, a Grafana.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-
-/// `loadtests simulate`; ended when it is dropped.
-pub(super) struct Simulated {
-    child: Child,
-    pub(super) address: SocketAddr,
-}
-
-impl Simulated {
-    /// A host with so many users.
-    ///
-    /// # Errors
-    /// It does not begin.
-    pub(super) fn start(program: &Path, users: u32, seed: u64) -> Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["simulate", "--users", &users.to_string(), "--seed", &seed.to_string()]);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot simulate a host")?;
-        let mut line = String::new();
-        let read = child.stdout.as_mut().map(|output| BufReader::new(output).read_line(&mut line));
-        match line.trim().parse() {
-            Ok(address) => Ok(Self { child, address }),
-            Err(error) => {
-                // It may have ended by itself.
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error).with_context(|| format!("a simulated host says {line:?}, reading it {read:?}"))
-            }
-        }
-    }
-}
-
-impl Drop for Simulated {
-    fn drop(&mut self) {
-        // Its standard input ends with it, too.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use anyhow::Result;
 
 /// Answers every request with `page`, until the program ends.
 ///

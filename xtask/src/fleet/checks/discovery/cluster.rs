@@ -13,7 +13,7 @@ use super::{Place, adapt, found, newest, start};
 const HOME: &str = "uidmeter";
 
 pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let port = host.port()?;
     let stub = Stub::start(move |target| answer(target, port))?;
     let set = json!({"api_server": stub.url});

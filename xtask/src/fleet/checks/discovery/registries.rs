@@ -45,7 +45,7 @@ pub(super) fn dns(kit: &Kit<'_>) -> Result<()> {
     if !process::is_root() {
         bail!(Unavailable("a resolver on port 53, and a Prometheus that asks it, take root".into()));
     }
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let adapted =
         adapt(kit, &host, &Place { mechanism: "dns", set: json!({"refresh_interval": "5s"}), relabel: json!([]) })?;
     ensure!(adapted.first["type"].as_str().unwrap_or("SRV") == "SRV", "the file asks for {}", adapted.first["type"]);
@@ -83,7 +83,7 @@ pub(super) fn dns(kit: &Kit<'_>) -> Result<()> {
 }
 
 pub(super) fn consul(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let program = debian(Wanted { suite: "bullseye", pattern: "consul" }, "usr/bin/consul")?;
     let port = free_port()?;
     let mut command = Command::new(program);
@@ -121,7 +121,7 @@ fn register(consul: &Server, name: &str, tags: &[Value], address: &str) -> Resul
 }
 
 pub(super) fn ec2(kit: &Kit<'_>) -> Result<()> {
-    let host = Host::start(kit, 3, 0)?;
+    let host = Host::start(kit, 3, 1)?;
     let python = Python::prepare()?;
     let port = free_port()?;
     let mut command = python.program("python");

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::super::super::kit::{Kit, debian};
 use super::super::super::server::Server;
+use super::super::super::simulated::Host;
 use super::site::PROMETHEUS;
-use super::sizing::Simulated;
 use crate::packages::Wanted;
 use crate::process;
 
@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OLDEST: Wanted = Wanted { suite: "bookworm", pattern: "prometheus" };
 
 pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
-    let host = Simulated::start(kit, 3)?;
+    let host = Host::start(kit, 3, 1)?;
     for wanted in [PROMETHEUS, OLDEST] {
         carry_out(kit, &host, &debian(wanted, "usr/bin/prometheus")?).with_context(|| format!("{wanted:?}"))?;
     }
     Ok(())
 }
 
-fn carry_out(kit: &Kit<'_>, host: &Simulated, program: &Path) -> Result<()> {
+fn carry_out(kit: &Kit<'_>, host: &Host, program: &Path) -> Result<()> {
     let folder = tempfile::tempdir_in(kit.scratch())?;
     let folder = folder.path();
     let scraping = format!(

@@ -8,7 +8,6 @@ use std::thread;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::super::super::kit::Kit;
-use super::site;
 use crate::process;
 
 /// How often a file is replaced while another thread reads it.
@@ -49,7 +48,7 @@ fn two_lines() -> Result<()> {
 
 /// A token that is minted again and again where Prometheus reads it.
 fn tokens(kit: &Kit<'_>) -> Result<()> {
-    let program = site::daemon(kit)?;
+    let program = kit.daemon()?;
     let folder = tempfile::tempdir_in(kit.scratch())?;
     let (key, token) = (folder.path().join("token.key"), folder.path().join("uidmeter.token"));
     let call = |words: &[&str]| {

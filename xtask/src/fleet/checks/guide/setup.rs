@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::super::super::kit::{Kit, debian};
 use super::super::super::server::{Server, get};
+use super::super::super::simulated::Host;
 use super::site::{PROMETHEUS, PROMTOOL};
-use super::sizing::Simulated;
 use crate::process;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
 
 /// Two Prometheus with one replica's name each: the same series in both, told apart by what leaves them.
 fn twice(kit: &Kit<'_>, folder: &Path, set_up: &dyn Fn(&[&str]) -> Command) -> Result<()> {
-    let hosts = [Simulated::start(kit, 3)?, Simulated::start(kit, 5)?];
+    let hosts = [Host::start(kit, 3, 1)?, Host::start(kit, 5, 2)?];
     let list = format!("# two hosts\n{} # the first\n\n{}\n", hosts[0].address, hosts[1].address);
     fs::write(folder.join("hosts"), list)?;
     let program = debian(PROMETHEUS, "usr/bin/prometheus")?;

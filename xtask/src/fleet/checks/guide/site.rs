@@ -1,7 +1,5 @@
 //! A stage with what a site has: the daemon itself, Prometheus and its tools, and names for three hosts that are all this one.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use super::super::super::kit::{Kit, debian};
@@ -12,20 +10,12 @@ use crate::packages::Wanted;
 pub(super) const PROMETHEUS: Wanted = Wanted { suite: "sid", pattern: "prometheus" };
 pub(super) const PROMTOOL: Wanted = Wanted { suite: "sid", pattern: "promtool" };
 
-/// The daemon: that of `UIDMETER_BIN`, as for the tests, or built.
-///
-/// # Errors
-/// It cannot be built.
-pub(super) fn daemon(kit: &Kit<'_>) -> Result<PathBuf> {
-    std::env::var_os("UIDMETER_BIN").map_or_else(|| kit.daemon(), |path| Ok(path.into()))
-}
-
 /// A stage whose path has `uidmeter`, `prometheus` and `promtool`, and where `host1.example.com` is this machine.
 ///
 /// # Errors
 /// As [`Stage::new`].
 pub(super) fn stage(kit: &Kit<'_>, packages: &[&'static str], prometheus: Wanted) -> Result<Stage> {
-    let daemon = daemon(kit)?;
+    let daemon = kit.daemon()?;
     let server = debian(prometheus, "usr/bin/prometheus")?;
     let promtool = debian(PROMTOOL, "usr/bin/promtool")?;
     let programs = [("uidmeter", daemon.as_path()), ("prometheus", &server), ("promtool", &promtool)];

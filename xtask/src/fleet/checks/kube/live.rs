@@ -38,7 +38,7 @@ pub(super) fn check(kit: &Kit<'_>) -> Result<()> {
     probe(&folder, port)?;
 
     let mut running = Vec::new();
-    for (seed, cluster) in CLUSTERS.into_iter().enumerate() {
+    for (seed, cluster) in (1..).zip(CLUSTERS) {
         let host = Host::start(kit, 5, seed)?;
         let built = build(kit, &kit.packaging("hub-spoke/clusters").join(cluster), &format!("live-{cluster}"))?;
         let objects = documents(&python, &built)?;

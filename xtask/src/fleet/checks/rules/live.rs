@@ -4,13 +4,12 @@
 //! `for`. Expressions, thresholds and labels are those that are shipped; ranges of minutes are filled by the samples of some seconds.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::documents::{self, items, text};
@@ -18,42 +17,17 @@ use super::prometheus;
 use crate::fleet::kit::Kit;
 use crate::fleet::page::Page;
 use crate::fleet::server::{Server, free_port, get};
+use crate::fleet::simulated::Host;
 use crate::process::{self, Unavailable};
 
 /// How long an alert may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A simulated host, ended when it is dropped.
-pub(super) struct Host {
-    child: Child,
-    pub(super) address: String,
-}
-
-impl Host {
-    pub(super) fn start(kit: &Kit<'_>, users: u32) -> Result<Self> {
-        let mut command = Command::new(kit.loadtests()?);
-        command.args(["simulate", "--users", &users.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start `loadtests simulate`")?;
-        let mut address = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut address)?;
-        }
-        Ok(Self { child, address: address.trim().to_owned() })
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 pub(super) fn run(kit: &Kit<'_>) -> Result<()> {
     let folder = kit.scratch().join("live");
-    let quiet = Host::start(kit, 3)?;
+    let quiet = Host::start(kit, 3, 1)?;
     // Of so many simulated users, some wait for long.
-    let harmed = Host::start(kit, 150)?;
+    let harmed = Host::start(kit, 150, 1)?;
     // The simulation has no policy. What a host with one says about a limit that does not work is served as a page.
     let limited = Page::start(|_, _| {
         [
