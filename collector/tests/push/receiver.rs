@@ -79,7 +79,7 @@ impl Received {
 }
 
 fn spelled(labels: &[(String, String)]) -> String {
-    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";")
+    labels.iter().flat_map(|(name, value)| [name, "=", value, ";"]).collect()
 }
 
 #[derive(Default)]

@@ -148,6 +148,9 @@ fn what_the_programs_are_loaded_with_needs_a_restart() {
             || setting.section == "probes"
             || setting.section == "process"
             || ["max_users", "kernel_memory", "btf"].contains(&setting.key)
+            // What is sent can change at once, to whom and as whom cannot.
+            || (setting.section == "push"
+                && !["interval", "timeout", "max_samples", "queue_max_size", "queue_max_age"].contains(&setting.key))
             // What the enforcer is started with.
             || ["policy_file", "driver", "cgroup_root", "lease", "journal", "audit_log", "control_socket"].contains(&setting.key);
         assert_eq!(setting.reload == Reload::Restart, fixed, "{}", setting.name());
