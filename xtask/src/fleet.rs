@@ -19,6 +19,7 @@ use self::features::{Feature, Proof};
 use self::kit::Kit;
 use crate::process::{Unavailable, heading};
 use crate::project::Project;
+use crate::setup::{self, Purpose};
 use crate::test::counts::Counts;
 
 /// How a check ended.
@@ -46,6 +47,7 @@ pub(crate) fn run(project: &Project, filter: Option<&str>) -> Result<Counts> {
     if filter.is_none() {
         features::complete(&features)?;
     }
+    setup::ensure(project, &[Purpose::Fleet])?;
     let kit = Kit::new(project)?;
     let chosen: Vec<&Check> =
         checks::all().filter(|check| filter.is_none_or(|filter| check.name.contains(filter))).collect();

@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     Bench,
     /// Test with real clients.
     Peers,
+    /// Hold the fleet kit against the programs that read it.
+    Fleet,
 }
 
 /// Installing one thing may show that another is missing (which LLVM, is known once rustc is there).
@@ -38,7 +40,7 @@ const ROUNDS: usize = 3;
 
 /// The command: everything that any purpose needs.
 pub(crate) fn everything(project: &Project, dry_run: bool) -> Result<()> {
-    let purposes = [Purpose::Build, Purpose::Lint, Purpose::Vm, Purpose::Bench, Purpose::Peers];
+    let purposes = [Purpose::Build, Purpose::Lint, Purpose::Vm, Purpose::Bench, Purpose::Peers, Purpose::Fleet];
     if dry_run {
         let steps = plan::missing(project, &purposes)?;
         for step in &steps {

@@ -97,15 +97,39 @@ pub(super) fn missing(project: &Project, purposes: &[Purpose]) -> Result<Vec<Ste
                 }
             }
             Purpose::Peers => {
-                let wanted: Vec<&str> =
-                    ["curl", "openssl"].into_iter().filter(|program| find_program(program).is_none()).collect();
+                let wanted = packages_of(&[("curl", "curl"), ("openssl", "openssl")]);
                 if !wanted.is_empty() {
                     steps.push(apt(&wanted, "clients that the web server is tested with")?);
+                }
+            }
+            Purpose::Fleet => {
+                let wanted = packages_of(&FLEET);
+                if !wanted.is_empty() {
+                    steps.push(apt(
+                        &wanted,
+                        "what checks of the fleet kit run beside servers that they fetch themselves",
+                    )?);
                 }
             }
         }
     }
     Ok(steps)
+}
+
+/// Programs of the fleet kit's checks, and the packages that have them.
+const FLEET: [(&str, &str); 7] = [
+    ("curl", "curl"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("ip", "iproute2"),
+    ("jq", "jq"),
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+    ("systemd-analyze", "systemd"),
+];
+
+/// Packages of those programs that are not there.
+fn packages_of(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    programs.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect()
 }
 
 fn build_steps(steps: &mut Vec<Step>) -> Result<()> {
