@@ -30,7 +30,7 @@ use crate::{
     push::PushError,
     source::{
         ProbeGroup, ProbeState, Source,
-        ebpf::{EbpfSource, LoadError, Options, TableSize, require_host, table_size},
+        ebpf::{EbpfSource, LoadError, Options, TableSize, let_go_of_code, require_host, table_size},
     },
     users::Users,
 };
@@ -153,6 +153,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
         tokio::spawn(service::keep_alive(sampler.gatherer(), settings));
         tokio::spawn(reload::on_each(hangup, Arc::new(reloader)));
         service::ready(&status);
+        let_go_of_code();
         serve(serving, &lost).await
     });
     if let Some(limiter) = limiter {

@@ -7,6 +7,7 @@ mod banks;
 mod barrier;
 mod btf;
 mod fdinfo;
+mod footprint;
 mod load;
 mod mode_split;
 mod offsets;
@@ -27,7 +28,8 @@ use self::{
     slot_table::{SlotTable, Tally},
 };
 pub use self::{
-    load::{LoadError, Options, TableSize, monotonic_now, release_freed_memory, table_size},
+    footprint::{let_go_of_code, release_freed_memory},
+    load::{LoadError, Options, TableSize, monotonic_now, table_size},
     preflight::{Check, Finding, Lacking, check_host, require_host},
     running::{HeldProgram, count_runs, programs_of},
 };

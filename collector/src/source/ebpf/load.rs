@@ -11,6 +11,7 @@ use collector_ebpf::layout::{FIRST_USER_SLOT, UidCounters, UidEvents, UidHolding
 use super::{
     banks::{Banks, Mapped, Words},
     btf::{Btf, BtfError},
+    footprint::release_freed_memory,
     offsets,
     preflight::Lacking,
     programs::{Attached, fd_of, with_causes},
@@ -259,15 +260,6 @@ fn cpu_list(text: &str) -> Vec<u32> {
 pub fn monotonic_now() -> Nanos {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or_else(|_| Duration::ZERO.into());
     Nanos::from(Duration::from(now))
-}
-
-/// Gives freed memory back to the system. After loading that is some tens of megabytes of parsed type information.
-pub fn release_freed_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: has no preconditions (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]
