@@ -18,6 +18,8 @@ use crate::{
 };
 
 const LIMIT: u64 = 32 << 20;
+/// The kernel adds up pressure every two seconds, also for whoever reads it (`PSI_FREQ` and `psi_show` in kernel/sched/psi.c).
+const PRESSURE: Duration = Duration::from_millis(2_200);
 
 /// Whoever hits the limit of his group has to free memory first, each time.
 pub(crate) fn group_reclaim() -> Outcome {
@@ -47,6 +49,9 @@ pub(crate) fn group_reclaim() -> Outcome {
     }
     if events.group_reclaim.0 == 0 || events.group_reclaim.0 > 120_000_000_000 {
         return Err(format!("{} reclaims took {:?}", events.group_reclaims, events.group_reclaim).into());
+    }
+    if stalled.is_some() {
+        thread::sleep(PRESSURE);
     }
     stalls(&source, events.memory_stall.0, events.group_reclaim.0, stalled, group.stalled_ns())?;
     load.end()?;
