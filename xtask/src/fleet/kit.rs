@@ -34,6 +34,22 @@ impl<'a> Kit<'a> {
         self.scratch.path()
     }
 
+    /// Empties that folder.
+    ///
+    /// # Errors
+    /// Something in it cannot be removed.
+    pub(super) fn clean(&self) -> Result<()> {
+        for entry in std::fs::read_dir(self.scratch())? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The daemon: that of `UIDMETER_BIN`, as for the tests, or built for release.
     ///
     /// # Errors
