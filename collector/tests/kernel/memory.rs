@@ -9,6 +9,11 @@ use collector::{
 };
 use nix::sys::signal::Signal;
 
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
 use crate::{
     Outcome,
     exact::{eprintln_figures, healthy},
@@ -34,10 +39,19 @@ pub(crate) fn group_reclaim() -> Outcome {
     // The higher above a soft limit, the longer the kernel lets a task wait (mem_cgroup_handle_over_high, mm/memcontrol.c).
     let what: &[&str] = if group.is_v2() { &["hold", "8400", "0", "0"] } else { &["thrash", "16384", "2"] };
     let mut load = Load::prepare_in(uid, &group.procs(), what)?;
+    // Pressure is an average over CPUs, weighted by how busy each is (collect_percpu_times, kernel/sched/psi.c): of one that
+    // stays on its CPU it is the sum.
+    let mut one = CpuSet::new();
+    one.set(0)?;
+    sched_setaffinity(Pid::from_raw(i32::try_from(load.pid())?), &one)?;
     let (hits, stalled) = (group.hits()?, group.stalled_ns());
     bystander.go()?;
     load.go()?;
     load.await_line("done")?;
+    // It may have to wait once more on its way back from saying so.
+    if stalled.is_some() {
+        thread::sleep(PRESSURE);
+    }
     let hits = group.hits()? - hits;
     let events = counters(&mut source, uid).events;
     eprintln_figures("reclaims", events.group_reclaims, hits);
@@ -49,9 +63,6 @@ pub(crate) fn group_reclaim() -> Outcome {
     }
     if events.group_reclaim.0 == 0 || events.group_reclaim.0 > 120_000_000_000 {
         return Err(format!("{} reclaims took {:?}", events.group_reclaims, events.group_reclaim).into());
-    }
-    if stalled.is_some() {
-        thread::sleep(PRESSURE);
     }
     stalls(&source, events.memory_stall.0, events.group_reclaim.0, stalled, group.stalled_ns())?;
     load.end()?;
